@@ -1,0 +1,289 @@
+-- The contract: every table and column of the workbench, its type, whether it may be missing, which
+-- values are possible, and what it means. Nothing else declares columns; Python reads this file through
+-- DuckDB's catalog, and the import check, the feedback schema, the schema browser and the data
+-- dictionary are made from it.
+--
+-- NOT NULL  a row without the value is refused (a source with clock = "none" may leave out ts).
+-- CHECK     a row for which it is false is refused; it is never clipped.
+-- Times are TIMESTAMPTZ in UTC, durations are seconds, JSON is text.
+
+------------------------------------------------------------------------------------------------------
+-- What is logged
+------------------------------------------------------------------------------------------------------
+
+CREATE TABLE inferences (
+  request_id      VARCHAR NOT NULL,
+  ts              TIMESTAMPTZ NOT NULL,
+  model_version   VARCHAR NOT NULL,
+  model           VARCHAR,
+  params          VARCHAR,
+  user_id         VARCHAR,
+  session_id      VARCHAR,
+  trace_id        VARCHAR,
+  parent_id       VARCHAR,
+  step            INTEGER CHECK (step >= 0),
+  item_id         VARCHAR,
+  input           VARCHAR,
+  output          VARCHAR,
+  reasoning       VARCHAR,
+  features        STRUCT(name VARCHAR),
+  prediction      VARCHAR,
+  confidence      DOUBLE CHECK (isnan(confidence) OR (confidence >= 0 AND confidence <= 1)),
+  score           DOUBLE CHECK (isnan(score) OR (score >= 0 AND score <= 1)),
+  probabilities   DOUBLE[] CHECK (list_min(probabilities) >= 0 AND (isnan(list_max(probabilities)) OR list_max(probabilities) <= 1)),
+  logits          DOUBLE[],
+  token_logprobs  DOUBLE[],
+  ensemble        DOUBLE[][] CHECK (list_min(flatten(ensemble)) >= 0 AND (isnan(list_max(flatten(ensemble))) OR list_max(flatten(ensemble)) <= 1)),
+  embedding       FLOAT[],
+  scores          STRUCT(name VARCHAR, value DOUBLE)[],
+  propensity      DOUBLE CHECK (isnan(propensity) OR (propensity >= 0 AND propensity <= 1)),
+  position        INTEGER,
+  choices         VARCHAR[],
+  attributions    STRUCT(feature VARCHAR, value DOUBLE, kind VARCHAR, base DOUBLE, units VARCHAR)[],
+  counterfactuals STRUCT(input VARCHAR, output VARCHAR)[],
+  retrieved       STRUCT(id VARCHAR, text VARCHAR, score DOUBLE)[],
+  tool_calls      VARCHAR,
+  device          VARCHAR,
+  channel         VARCHAR,
+  cohort          VARCHAR,
+  latency_ms      DOUBLE CHECK (isnan(latency_ms) OR latency_ms >= 0),
+  input_tokens    BIGINT CHECK (input_tokens >= 0),
+  output_tokens   BIGINT CHECK (output_tokens >= 0),
+  cost            DOUBLE,
+  tags            VARCHAR[],
+  metadata        VARCHAR,
+  source_system   VARCHAR
+);
+COMMENT ON TABLE inferences IS 'One row per logged model call.';
+COMMENT ON COLUMN inferences.request_id IS 'Key of the model call.';
+COMMENT ON COLUMN inferences.ts IS 'When the call was made.';
+COMMENT ON COLUMN inferences.model_version IS 'Version of the model that answered.';
+COMMENT ON COLUMN inferences.model IS 'Name of the model.';
+COMMENT ON COLUMN inferences.params IS 'Parameters of the call, as JSON text.';
+COMMENT ON COLUMN inferences.user_id IS 'The user on whose behalf the call was made.';
+COMMENT ON COLUMN inferences.session_id IS 'Session or conversation of the call.';
+COMMENT ON COLUMN inferences.trace_id IS 'Trace that the call is a step of.';
+COMMENT ON COLUMN inferences.parent_id IS 'The step of the trace that made this call.';
+COMMENT ON COLUMN inferences.step IS 'Position of the call in its trace, from 0.';
+COMMENT ON COLUMN inferences.item_id IS 'What was recommended, ranked or judged.';
+COMMENT ON COLUMN inferences.input IS 'Prompt as text, or its messages as JSON text.';
+COMMENT ON COLUMN inferences.output IS 'Answer as text, or its content as JSON text.';
+COMMENT ON COLUMN inferences.reasoning IS 'Reasoning text that came before the answer.';
+COMMENT ON COLUMN inferences.features IS 'Input features by name, typed as the project configures them.';
+COMMENT ON COLUMN inferences.prediction IS 'Predicted class or value, as text.';
+COMMENT ON COLUMN inferences.confidence IS 'Probability that the prediction is right, 0 to 1.';
+COMMENT ON COLUMN inferences.score IS 'Probability of the positive class, 0 to 1.';
+COMMENT ON COLUMN inferences.probabilities IS 'Probability of each class, in the order of the configured classes.';
+COMMENT ON COLUMN inferences.logits IS 'Logit of each class.';
+COMMENT ON COLUMN inferences.token_logprobs IS 'Natural-log probability of each generated token.';
+COMMENT ON COLUMN inferences.ensemble IS 'Class probabilities of each ensemble member.';
+COMMENT ON COLUMN inferences.embedding IS 'Embedding of the input.';
+COMMENT ON COLUMN inferences.scores IS 'Scores of other models on the answer: reward, toxicity, safety.';
+COMMENT ON COLUMN inferences.propensity IS 'Probability with which the logging policy chose this action, 0 to 1.';
+COMMENT ON COLUMN inferences.position IS 'Position at which the item was shown.';
+COMMENT ON COLUMN inferences.choices IS 'The candidates that were chosen from.';
+COMMENT ON COLUMN inferences.attributions IS 'Logged feature attributions (SHAP, attention).';
+COMMENT ON COLUMN inferences.counterfactuals IS 'Changed inputs and the outputs they would have given.';
+COMMENT ON COLUMN inferences.retrieved IS 'Documents that the model was given.';
+COMMENT ON COLUMN inferences.tool_calls IS 'Tool calls that the answer made, as JSON text.';
+COMMENT ON COLUMN inferences.device IS 'Device of the user.';
+COMMENT ON COLUMN inferences.channel IS 'Channel through which the call came.';
+COMMENT ON COLUMN inferences.cohort IS 'Experiment arm or cohort.';
+COMMENT ON COLUMN inferences.latency_ms IS 'Duration of the call in milliseconds.';
+COMMENT ON COLUMN inferences.input_tokens IS 'Tokens of the prompt.';
+COMMENT ON COLUMN inferences.output_tokens IS 'Tokens of the answer.';
+COMMENT ON COLUMN inferences.cost IS 'Cost of the call, in the currency of the source.';
+COMMENT ON COLUMN inferences.tags IS 'Free tags.';
+COMMENT ON COLUMN inferences.metadata IS 'Everything else that the source held, as JSON text.';
+COMMENT ON COLUMN inferences.source_system IS 'System that the row came from.';
+
+CREATE TABLE feedback (
+  feedback_id      VARCHAR NOT NULL,
+  request_id       VARCHAR,
+  model_version    VARCHAR,
+  ts               TIMESTAMPTZ NOT NULL,
+  received_at      TIMESTAMPTZ,
+  name             VARCHAR NOT NULL,
+  kind             VARCHAR CHECK (kind IN ('binary', 'rating', 'label', 'correction', 'preference', 'comment', 'implicit', 'outcome')),
+  value            VARCHAR,
+  corrected_output VARCHAR,
+  chosen_id        VARCHAR,
+  rejected_id      VARCHAR,
+  retracts         VARCHAR,
+  comment          VARCHAR,
+  scope            VARCHAR CHECK (scope IN ('inference', 'session', 'trace')),
+  rater_id         VARCHAR,
+  rater_kind       VARCHAR CHECK (rater_kind IN ('human', 'model', 'code')),
+  user_id          VARCHAR,
+  session_id       VARCHAR,
+  trace_id         VARCHAR,
+  device_type      VARCHAR,
+  geolocation      VARCHAR,
+  channel          VARCHAR,
+  tags             VARCHAR[],
+  metadata         VARCHAR,
+  schema_version   INTEGER CHECK (schema_version = 1),
+  ingested_at      TIMESTAMPTZ NOT NULL,
+  source_system    VARCHAR,
+  source_file      VARCHAR,
+  source_row       BIGINT,
+  raw              VARCHAR
+);
+COMMENT ON TABLE feedback IS 'One row per accepted feedback event.';
+COMMENT ON COLUMN feedback.feedback_id IS 'Key of the event: the sender''s, else the md5 of its mapped fields.';
+COMMENT ON COLUMN feedback.request_id IS 'The inference that the event judges, as the sender says.';
+COMMENT ON COLUMN feedback.model_version IS 'Model version that the sender says was judged.';
+COMMENT ON COLUMN feedback.ts IS 'When the event happened.';
+COMMENT ON COLUMN feedback.received_at IS 'When the event became known, as the source says, else ts.';
+COMMENT ON COLUMN feedback.name IS 'Name of the signal.';
+COMMENT ON COLUMN feedback.kind IS 'Kind of the signal, which decides how it becomes a reward.';
+COMMENT ON COLUMN feedback.value IS 'The signal itself: a JSON scalar, or text.';
+COMMENT ON COLUMN feedback.corrected_output IS 'What the output should have been.';
+COMMENT ON COLUMN feedback.chosen_id IS 'Preference: the inference that was preferred.';
+COMMENT ON COLUMN feedback.rejected_id IS 'Preference: the inference that was not preferred.';
+COMMENT ON COLUMN feedback.retracts IS 'The feedback_id of an event that its sender withdraws with this one.';
+COMMENT ON COLUMN feedback.comment IS 'Free text.';
+COMMENT ON COLUMN feedback.scope IS 'What is judged: one inference (default), a session, or a trace.';
+COMMENT ON COLUMN feedback.rater_id IS 'Who judged.';
+COMMENT ON COLUMN feedback.rater_kind IS 'Whether a human, a model or code judged.';
+COMMENT ON COLUMN feedback.user_id IS 'User who gave the feedback, or on whose behalf.';
+COMMENT ON COLUMN feedback.session_id IS 'Session in which the feedback was given.';
+COMMENT ON COLUMN feedback.trace_id IS 'Trace that is judged.';
+COMMENT ON COLUMN feedback.device_type IS 'Device on which the feedback was given.';
+COMMENT ON COLUMN feedback.geolocation IS 'Where the feedback was given, as the source writes it.';
+COMMENT ON COLUMN feedback.channel IS 'Channel through which the feedback came.';
+COMMENT ON COLUMN feedback.tags IS 'Free tags.';
+COMMENT ON COLUMN feedback.metadata IS 'Everything else that the source held, as JSON text.';
+COMMENT ON COLUMN feedback.schema_version IS 'Version of the feedback schema that the sender follows.';
+COMMENT ON COLUMN feedback.ingested_at IS 'When the workbench read the event; no result depends on it.';
+COMMENT ON COLUMN feedback.source_system IS 'System that the event came from.';
+COMMENT ON COLUMN feedback.source_file IS 'File that the event was read from.';
+COMMENT ON COLUMN feedback.source_row IS 'Row of that file, from 1; the header of a CSV file is row 1.';
+COMMENT ON COLUMN feedback.raw IS 'The event as it was read: the line itself, or the row as JSON text.';
+
+CREATE TABLE quarantine (
+  "table"     VARCHAR NOT NULL,
+  reason      VARCHAR NOT NULL,
+  field       VARCHAR,
+  raw         VARCHAR,
+  source_file VARCHAR,
+  source_row  BIGINT,
+  ingested_at TIMESTAMPTZ
+);
+COMMENT ON TABLE quarantine IS 'One row per refused input row, whole, with the reason; duplicates and spam too.';
+COMMENT ON COLUMN quarantine."table" IS 'Table that the row was meant for.';
+COMMENT ON COLUMN quarantine.reason IS 'Why the row was refused.';
+COMMENT ON COLUMN quarantine.field IS 'The contract field that was wrong, where one was.';
+COMMENT ON COLUMN quarantine.raw IS 'The row as it was read: the line itself, or the row as JSON text.';
+COMMENT ON COLUMN quarantine.source_file IS 'File that the row was read from.';
+COMMENT ON COLUMN quarantine.source_row IS 'Row of that file, from 1; NULL where the whole file could not be read.';
+COMMENT ON COLUMN quarantine.ingested_at IS 'When the workbench refused the row.';
+
+------------------------------------------------------------------------------------------------------
+-- What is derived
+------------------------------------------------------------------------------------------------------
+
+CREATE TABLE attribution (
+  feedback_id            VARCHAR NOT NULL,
+  status                 VARCHAR NOT NULL CHECK (status IN ('attributed', 'ambiguous', 'orphan')),
+  request_id             VARCHAR,
+  method                 VARCHAR CHECK (method IN ('request_id', 'session', 'user', 'trace', 'preference')),
+  attribution_confidence DOUBLE,
+  n_candidates           BIGINT,
+  delay                  DOUBLE,
+  early                  BOOLEAN,
+  other_model_version    BOOLEAN,
+  retracted              BOOLEAN,
+  reason                 VARCHAR,
+  raw                    VARCHAR,
+  source_file            VARCHAR,
+  source_row             BIGINT
+);
+COMMENT ON TABLE attribution IS 'One row per accepted feedback event: what became of it.';
+COMMENT ON COLUMN attribution.feedback_id IS 'Key of the event.';
+COMMENT ON COLUMN attribution.status IS 'attributed, ambiguous or orphan.';
+COMMENT ON COLUMN attribution.request_id IS 'The inference that the event judges; NULL unless attributed.';
+COMMENT ON COLUMN attribution.method IS 'How the inference was found.';
+COMMENT ON COLUMN attribution.attribution_confidence IS '1 for a known request_id, else 1 / n_candidates.';
+COMMENT ON COLUMN attribution.n_candidates IS 'Inferences in the window that could have been meant.';
+COMMENT ON COLUMN attribution.delay IS 'Seconds from the inference to the event; NULL without clocks.';
+COMMENT ON COLUMN attribution.early IS 'The event is dated before its inference.';
+COMMENT ON COLUMN attribution.other_model_version IS 'The event names another model version than its inference has.';
+COMMENT ON COLUMN attribution.retracted IS 'The sender withdrew the event; it decides nothing.';
+COMMENT ON COLUMN attribution.reason IS 'Why an event is an orphan or ambiguous.';
+COMMENT ON COLUMN attribution.raw IS 'The event as it was read.';
+COMMENT ON COLUMN attribution.source_file IS 'File that the event was read from.';
+COMMENT ON COLUMN attribution.source_row IS 'Row of that file.';
+
+CREATE TABLE credits (
+  feedback_id VARCHAR NOT NULL,
+  request_id  VARCHAR NOT NULL,
+  weight      DOUBLE NOT NULL
+);
+COMMENT ON TABLE credits IS 'How an attributed event is credited to inferences; weights add up to 1 per event. A preference credits neither side.';
+COMMENT ON COLUMN credits.feedback_id IS 'Key of the event.';
+COMMENT ON COLUMN credits.request_id IS 'An inference that the event judges.';
+COMMENT ON COLUMN credits.weight IS 'Share of the event that this inference gets.';
+
+CREATE TABLE labels (
+  request_id   VARCHAR NOT NULL,
+  label        VARCHAR,
+  label_reason VARCHAR,
+  kind         VARCHAR,
+  reward       DOUBLE,
+  n_feedback   BIGINT NOT NULL,
+  n_raters     BIGINT NOT NULL,
+  agreement    DOUBLE,
+  label_delay  DOUBLE
+);
+COMMENT ON TABLE labels IS 'One row per inference with at least one attributed, mature, deciding event.';
+COMMENT ON COLUMN labels.request_id IS 'Key of the model call.';
+COMMENT ON COLUMN labels.label IS 'What the inference turned out to be: the class, or 1 / 0 by its reward.';
+COMMENT ON COLUMN labels.label_reason IS 'Why the label is NULL: tie.';
+COMMENT ON COLUMN labels.kind IS 'Kind of the deciding signals: label where classes decide, else reward.';
+COMMENT ON COLUMN labels.reward IS 'Resolved reward, 0 to 1.';
+COMMENT ON COLUMN labels.n_feedback IS 'Deciding events.';
+COMMENT ON COLUMN labels.n_raters IS 'Raters behind them; an event without a rater is its own rater.';
+COMMENT ON COLUMN labels.agreement IS 'Share of pairs of deciding events that agree (Fleiss 1971, P_i); NULL for fewer than two.';
+COMMENT ON COLUMN labels.label_delay IS 'Seconds from the inference to its last deciding event.';
+
+CREATE TABLE ledger (
+  "table" VARCHAR NOT NULL,
+  status  VARCHAR NOT NULL,
+  n       BIGINT NOT NULL
+);
+COMMENT ON TABLE ledger IS 'What became of every received row; the statuses of a table add up to its received.';
+COMMENT ON COLUMN ledger."table" IS 'feedback or inferences.';
+COMMENT ON COLUMN ledger.status IS 'received, or what became of the row.';
+COMMENT ON COLUMN ledger.n IS 'Rows.';
+
+-- The columns that the enriched views add to those of inferences and feedback.
+CREATE TABLE enriched (
+  reward               DOUBLE,
+  label                VARCHAR,
+  label_reason         VARCHAR,
+  correct              BOOLEAN,
+  label_delay          DOUBLE,
+  n_feedback           BIGINT,
+  n_raters             BIGINT,
+  agreement            DOUBLE,
+  least_confidence     DOUBLE,
+  margin               DOUBLE,
+  entropy              DOUBLE,
+  prob_bin             INTEGER,
+  flags                VARCHAR[]
+);
+COMMENT ON TABLE enriched IS 'Columns that the enriched views add.';
+COMMENT ON COLUMN enriched.reward IS 'Reward, 0 to 1: of the event in enriched_feedback, resolved in enriched_inferences.';
+COMMENT ON COLUMN enriched.label IS 'What the inference turned out to be.';
+COMMENT ON COLUMN enriched.label_reason IS 'Why the label is NULL: tie, no_feedback, not_mature, no_clock.';
+COMMENT ON COLUMN enriched.correct IS 'Whether the label equals the prediction; for class labels only.';
+COMMENT ON COLUMN enriched.label_delay IS 'Seconds from the inference to its last deciding event.';
+COMMENT ON COLUMN enriched.n_feedback IS 'Deciding events of the inference.';
+COMMENT ON COLUMN enriched.n_raters IS 'Raters behind them.';
+COMMENT ON COLUMN enriched.agreement IS 'Share of pairs of deciding events that agree.';
+COMMENT ON COLUMN enriched.least_confidence IS '1 minus the largest probability; large = unsure.';
+COMMENT ON COLUMN enriched.margin IS '1 minus the gap between the two largest probabilities; large = unsure.';
+COMMENT ON COLUMN enriched.entropy IS 'Shannon entropy of the probabilities in nats; large = unsure.';
+COMMENT ON COLUMN enriched.prob_bin IS 'Bin of the calibration score: ten equal widths from 0, left-closed, the last closed.';
+COMMENT ON COLUMN enriched.flags IS 'What was odd about the row without refusing it, such as token_logprobs:sentinel.';
