@@ -1,0 +1,90 @@
+# Two commands on a machine that has Python 3.11 to 3.13, pip and make:
+#
+#   make demo    install into .venv, write and build a demo project, serve the dashboard
+#   make test    install what the tests need, Chromium included, and run all of them
+#
+# Others: make lint, make check (lint and test), make serve, make clean.
+# PROJECT=dir is the project that `make serve` shows; PYTEST_ARGS goes to pytest.
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo serve test lint check docs chromium clean
+
+VENV ?= .venv
+PROJECT ?= data/demo
+PYTEST_ARGS ?=
+SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
+	if $$p -c '$(SUPPORTED)' >/dev/null 2>&1; then echo $$p; break; fi; done)
+
+PY := $(VENV)/bin/python
+PIP := $(PY) -m pip --disable-pip-version-check --quiet
+INSTALLS := pyproject.toml constraints.txt Makefile
+
+help:
+	@sed -n 's/^#  *\(make [a-z]*  .*\)/  \1/p; s/^# \(Others.*\)/\1/p' Makefile
+
+# --group needs pip 25.1. Where the system's Python has no ensurepip (Debian without python3-venv),
+# the system's pip fills the empty environment.
+$(VENV)/.created: Makefile
+	@if [ -z "$(PYTHON)" ]; then \
+		echo "Python 3.11, 3.12 or 3.13 is needed and none was found on PATH." >&2; \
+		echo "Install one, or name it: make PYTHON=/path/to/python3.12 ..." >&2; exit 2; fi
+	@if ! $(PYTHON) -c '$(SUPPORTED)'; then \
+		echo "Python 3.11, 3.12 or 3.13 is needed; $(PYTHON) is $$($(PYTHON) -V 2>&1)." >&2; exit 2; fi
+	@echo "Creating $(VENV)"
+	@$(PYTHON) -m venv $(VENV) 2>/dev/null || { \
+		rm -rf $(VENV); \
+		$(PYTHON) -m venv --without-pip $(VENV) && \
+		$(PYTHON) -m pip --disable-pip-version-check --quiet --python $(PY) install pip; \
+	} || { \
+		rm -rf $(VENV); \
+		echo "$(PYTHON) could not make a virtual environment." >&2; \
+		echo "On Debian and Ubuntu: apt-get install python3-venv" >&2; exit 2; }
+	@$(PIP) install "pip>=25.1,<27"
+	@touch $@
+
+$(VENV)/.installed: $(VENV)/.created $(INSTALLS)
+	@echo "Installing the workbench"
+	@$(PIP) install -c constraints.txt -e .
+	@touch $@
+
+$(VENV)/.test: $(VENV)/.installed
+	@echo "Installing what the tests need"
+	@$(PIP) install -c constraints.txt --group test
+	@touch $@
+
+$(VENV)/.lint: $(VENV)/.installed
+	@echo "Installing the linters"
+	@$(PIP) install -c constraints.txt --group lint
+	@touch $@
+
+install: $(VENV)/.installed
+
+demo: install
+	$(VENV)/bin/workbench demo
+
+serve: install
+	$(VENV)/bin/workbench serve --project "$(PROJECT)"
+
+test: $(VENV)/.test chromium
+	$(PY) -m pytest $(PYTEST_ARGS)
+
+lint: $(VENV)/.lint
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+
+check: lint test
+
+# The references that are made from the contract and from the command line.
+docs: $(VENV)/.installed
+	$(PY) docs/generate.py
+
+# The browser tests need a real Chromium. Where it cannot be installed they are skipped, with the reason.
+chromium:
+	@sh .ci/chromium.sh
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis \
+		build dist test-results data/demo
