@@ -57,6 +57,15 @@ QUESTIONS: dict[str, dict[str, tuple[str, str]]] = {
     },
 }
 
+# What a customer asks after the first answer of a conversation.
+FOLLOW_UPS: dict[str, tuple[str, str]] = {
+    "en": ("That did not help. What about {ref}?", "And how long will that take for {ref}?"),
+    "pt-BR": ("Isso não ajudou. E quanto a {ref}?", "E quanto tempo isso leva para {ref}?"),
+    "es": ("Eso no me sirve. ¿Qué pasa con {ref}?", "¿Y cuánto tarda eso para {ref}?"),
+    "de": ("Das hilft nicht. Was ist mit {ref}?", "Und wie lange dauert das bei {ref}?"),
+    "fr": ("Cela n'aide pas. Et {ref} ?", "Et combien de temps pour {ref} ?"),
+}
+
 ANSWERS: dict[str, dict[str, str]] = {
     "en": {
         "delivery": "{ref} left our warehouse and should reach you within two working days.",

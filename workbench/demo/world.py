@@ -155,8 +155,8 @@ def make_inferences(rng: np.random.Generator, users: Users, n: int, ties: int) -
     sessions = int(session.max()) + 1
     begin = np.full(sessions, np.iinfo(np.int64).max)
     np.minimum.at(begin, session, ts)
-    # A few users write often: squaring a uniform draw gives the busiest tenth a third of all.
-    session_user = (len(users.name) * rng.random(sessions) ** 2).astype(np.int64)
+    # Some users write often: the power gives the busiest tenth a fifth of all conversations.
+    session_user = (len(users.name) * rng.random(sessions) ** 1.4).astype(np.int64)
     user = session_user[session]
     device = rng.binomial(1, 0.52, sessions)[session]
     version = _session_version(rng, begin)[session]
@@ -178,9 +178,9 @@ def make_inferences(rng: np.random.Generator, users: Users, n: int, ties: int) -
     score = np.round(np.clip(1.0 / (1.0 + np.exp(-logit)), 0.02, 0.98), 4)
     outcome = rng.random(n) < chance
 
-    ref = numbered("T-", rng.integers(10_000, 99_999, n), 5)
+    ref = numbered("T-", rng.integers(10_000, 99_999, sessions), 5).take(pa.array(session))
     failed = incident & (rng.random(n) < 0.5)
-    question, answer = _texts(rng, language, intent, failed, ref)
+    question, answer = _texts(rng, language, intent, turn, failed, ref)
     return Inferences(
         id=uuids(rng, n),
         ref=ref,
@@ -233,16 +233,18 @@ def _session_version(rng: np.random.Generator, begin: Ints) -> Ints:
 
 
 def _texts(
-    rng: np.random.Generator, language: Ints, intent: Ints, failed: Bools, ref: Any
+    rng: np.random.Generator, language: Ints, intent: Ints, turn: Ints, failed: Bools, ref: Any
 ) -> tuple[Any, Any]:
-    pairs = [(lang, intent_) for lang in texts.LANGUAGES for intent_ in texts.INTENTS]
+    pairs = [(name, topic) for name in texts.LANGUAGES for topic in texts.INTENTS]
     topic = language * len(texts.INTENTS) + intent
-    questions = [text for lang, name in pairs for text in texts.QUESTIONS[lang][name]]
-    answers = [texts.ANSWERS[lang][name] for lang, name in pairs]
-    outages = [texts.OUTAGE[lang] for lang in texts.LANGUAGES]
-    question = filled(questions, 2 * topic + rng.integers(0, 2, len(topic)), ref)
-    answer = filled([*answers, *outages], np.where(failed, len(answers) + language, topic), ref)
-    return question, answer
+    opening = [text for name, about in pairs for text in texts.QUESTIONS[name][about]]
+    later = [text for name in texts.LANGUAGES for text in texts.FOLLOW_UPS[name]]
+    asked = np.where(turn > 0, len(opening) + 2 * language, 2 * topic)
+    answers = [texts.ANSWERS[name][about] for name, about in pairs]
+    outages = [texts.OUTAGE[name] for name in texts.LANGUAGES]
+    told = np.where(failed, len(answers) + language, topic)
+    question = filled([*opening, *later], asked + rng.integers(0, 2, len(topic)), ref)
+    return question, filled([*answers, *outages], told, ref)
 
 
 def countries(users: Users) -> Any:
