@@ -1,0 +1,138 @@
+"""Writes the references that are made from the code: the data dictionary and the command line.
+
+``python docs/generate.py`` writes them, ``--check`` only says whether they are current.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from workbench import contract
+
+DOCS = Path(__file__).resolve().parent
+NOTE = "<!-- Made by docs/generate.py (make docs). Do not edit. -->"
+
+#: Tables of the contract, each with the sentence that leads it in.
+TABLES = {
+    "inferences": "What is logged. A mapping fills these columns.",
+    "feedback": "What is logged. A mapping fills these columns.",
+    "quarantine": "What was refused.",
+    "attribution": "Derived in every build.",
+    "credits": "Derived in every build.",
+    "labels": "Derived in every build.",
+    "ledger": "Derived in every build.",
+    "enriched": "`enriched_inferences` and `enriched_feedback` have these beside their own.",
+}
+
+
+def cell(text: str) -> str:
+    """`text` as the content of one table cell."""
+    return text.replace("|", "\\|").replace("\n", " ")
+
+
+def data_dictionary() -> str:
+    """Render the tables and columns of ``sql/schema.sql`` as Markdown."""
+    lines = [
+        "# Data dictionary",
+        "",
+        NOTE,
+        "",
+        "Every table and column, as `sql/schema.sql` declares it. In a build the same comments",
+        "stand in DuckDB's catalogue: `SELECT * FROM duckdb_columns()`. Times are UTC, durations",
+        "are seconds, JSON is text. *required*: a row without a value is refused. *condition*: a",
+        "row that violates it is refused.",
+    ]
+    unknown = set(contract.tables()) - set(TABLES)
+    if unknown:
+        raise SystemExit(f"Say in docs/generate.py what these tables are: {sorted(unknown)}")
+    for name, lead in TABLES.items():
+        table = contract.table(name)
+        lines += ["", f"## {name}", "", f"{table.comment} {lead}", ""]
+        lines += ["| column | type | meaning |", "| --- | --- | --- |"]
+        for column in table.columns.values():
+            meaning = column.comment
+            if column.required:
+                meaning += " *required*"
+            if column.check:
+                meaning += f" *condition:* `{column.check}`"
+            wide = name == "inferences" and column.name in contract.WIDE_COLUMNS
+            if wide:
+                meaning += " *wide*"
+            lines.append(f"| `{column.name}` | {cell(column.type)} | {cell(meaning)} |")
+    lines += [
+        "",
+        "*wide* columns are read from the lake when a view of schema `main` is asked for them;",
+        "schema `narrow` has all others.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def commands(command: click.Command, path: str) -> Iterator[tuple[str, click.Command]]:
+    """`command` and all below it, each with what is typed to reach it."""
+    yield path, command
+    if isinstance(command, click.Group):
+        context = click.Context(command, info_name=path)
+        for name in command.list_commands(context):
+            found = command.get_command(context, name)
+            if found is not None and not found.hidden:
+                yield from commands(found, f"{path} {name}")
+
+
+def command_line() -> str:
+    """Render the help of every command as Markdown."""
+    from workbench.cli.main import cli
+
+    lines = [
+        "# Command line",
+        "",
+        NOTE,
+        "",
+        "Data goes to stdout, narration to stderr. `--json` gives a stable shape for programs.",
+        "",
+        "| exit code | meaning |",
+        "| --- | --- |",
+        "| 0 | done |",
+        "| 1 | the query failed, or the data cannot be used |",
+        "| 2 | the command line or the configuration is wrong; nothing was done |",
+        "| 3 | something does not exist, or another process has locked it |",
+        "| 4 | a query ran into its timeout |",
+        "| 5 | a `--fail-if` condition held |",
+        "| 130 | interrupted |",
+    ]
+    for path, command in commands(cli, "workbench"):
+        context = click.Context(command, info_name=path, terminal_width=88, max_content_width=88)
+        text = command.get_help(context)
+        lines += ["", f"## {path}", "", "```text", text.rstrip(), "```"]
+    return "\n".join([*lines, ""])
+
+
+GENERATED = {"data-dictionary.md": data_dictionary, "cli.md": command_line}
+
+
+def main(arguments: list[str]) -> int:
+    """Write or check the generated pages."""
+    os.environ["NO_COLOR"] = "1"
+    stale = []
+    for name, make in GENERATED.items():
+        path = DOCS / name
+        text = make()
+        if path.is_file() and path.read_text(encoding="utf-8") == text:
+            continue
+        if "--check" in arguments:
+            stale.append(name)
+        else:
+            path.write_text(text, encoding="utf-8")
+            sys.stdout.write(f"wrote docs/{name}\n")
+    if stale:
+        sys.stderr.write(f"not current: {', '.join(stale)}. Run: make docs\n")
+    return 1 if stale else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
