@@ -1,0 +1,35 @@
+"""Metrics of the labelled inferences: one file each, evaluated for any groups, with n and interval.
+
+A file that declares ``metric`` is all that a new metric needs; its name is the file's, and what it
+says about itself is the first line of the file's docstring.
+"""
+
+from __future__ import annotations
+
+from workbench.metrics._calls import MetricCall, check_params, parse_call, parse_calls, split_calls
+from workbench.metrics._evaluate import evaluate
+from workbench.metrics._metric import (
+    REASONS,
+    Estimate,
+    Metric,
+    Param,
+    metrics,
+    simple_metric,
+    state_metric,
+)
+
+__all__ = [
+    "REASONS",
+    "Estimate",
+    "Metric",
+    "MetricCall",
+    "Param",
+    "check_params",
+    "evaluate",
+    "metrics",
+    "parse_call",
+    "parse_calls",
+    "simple_metric",
+    "split_calls",
+    "state_metric",
+]

@@ -1,0 +1,194 @@
+"""The written form of a metric: ``ece`` or ``ece(bins=20, bin_rule='guo')``."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from workbench.errors import ConfigError, suggest
+from workbench.metrics._metric import Metric, Param, metrics
+
+
+@dataclass(frozen=True)
+class MetricCall:
+    """A metric with the parameters that were given; the others have their defaults.
+
+    Parameters
+    ----------
+    name
+        Name of a registered metric.
+    params
+        Given parameters by name.
+    """
+
+    name: str
+    params: Mapping[str, Any] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        given = ", ".join(f"{name}={value!r}" for name, value in self.params.items())
+        return f"{self.name}({given})" if given else self.name
+
+    def __hash__(self) -> int:
+        return hash((self.name, frozenset(self.params)))
+
+
+def split_calls(text: str) -> list[str]:
+    """Split a list of metrics at its commas, but not at those in brackets or quotes.
+
+    Parameters
+    ----------
+    text
+        For example ``accuracy,ece(bins=20, bin_rule='guo')``.
+
+    Returns
+    -------
+    list of str
+        The parts without outer blanks; empty ones are left out.
+    """
+    parts: list[str] = []
+    start, depth, quote = 0, 0, ""
+    for position, character in enumerate(text):
+        if quote:
+            quote = "" if character == quote else quote
+        elif character in "'\"":
+            quote = character
+        elif character in "([{":
+            depth += 1
+        elif character in ")]}":
+            depth -= 1
+        elif character == "," and depth <= 0:
+            parts.append(text[start:position])
+            start = position + 1
+    parts.append(text[start:])
+    return [part.strip() for part in parts if part.strip()]
+
+
+def parse_call(text: str) -> MetricCall:
+    """Read one metric with its parameters and check both.
+
+    Parameters
+    ----------
+    text
+        For example ``ece(bins=20, bin_rule='guo')``.
+
+    Returns
+    -------
+    MetricCall
+        With the given parameters in the order in which the metric declares them.
+
+    Raises
+    ------
+    ConfigError
+        If the text is no such call, or the metric, a parameter or a value is unknown.
+    """
+    hint = "Write the name of a metric, or for example ece(bins=20, bin_rule='guo')."
+    not_a_call = ConfigError(f"{text.strip()!r} is not a metric.", hint)
+    try:
+        node = ast.parse(text.strip(), mode="eval").body
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        raise not_a_call from None
+    if isinstance(node, ast.Name):
+        metrics.get(node.id)
+        return MetricCall(node.id)
+    if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
+        raise not_a_call
+    metric = metrics.get(node.func.id)
+    if node.args:
+        raise ConfigError(f"{metric.name} takes its parameters by name.", _usage(metric) or hint)
+    params: dict[str, Any] = {}
+    for keyword in node.keywords:
+        if keyword.arg is None:
+            raise not_a_call
+        if keyword.arg in params:
+            raise ConfigError(
+                f"{metric.name} is given {keyword.arg} twice.", "Leave one of them out."
+            )
+        try:
+            params[keyword.arg] = ast.literal_eval(keyword.value)
+        except (ValueError, TypeError, RecursionError, MemoryError):
+            # A bare word is what people type for a text.
+            given = ast.unparse(keyword.value)
+            raise ConfigError(
+                f"The value of {keyword.arg} in {metric.name} is not a plain value: {given}.",
+                f"Put a text in quotes: {keyword.arg}={given!r}.",
+            ) from None
+    call = MetricCall(metric.name, params)
+    check_params(call)
+    return MetricCall(metric.name, {name: params[name] for name in metric.params if name in params})
+
+
+def parse_calls(texts: Iterable[str]) -> list[MetricCall]:
+    """Read lists of metrics, each as `split_calls` takes it; repeated ones are read once.
+
+    Parameters
+    ----------
+    texts
+        For example the values of a repeated option.
+
+    Returns
+    -------
+    list of MetricCall
+        In the order in which they were written.
+
+    Raises
+    ------
+    ConfigError
+        If a text names no metric, or an unknown one.
+    """
+    calls: dict[MetricCall, None] = {}
+    for text in texts:
+        parts = split_calls(text)
+        if not parts:
+            raise ConfigError("A list of metrics is empty.", suggest("", metrics.names()))
+        calls.update(dict.fromkeys(parse_call(part) for part in parts))
+    return list(calls)
+
+
+def check_params(call: MetricCall) -> dict[str, Any]:
+    """All parameters of a call, with the defaults of those that were not given.
+
+    Parameters
+    ----------
+    call
+        A metric and its given parameters.
+
+    Returns
+    -------
+    dict
+        Values by name, in the order of declaration.
+
+    Raises
+    ------
+    ConfigError
+        If the metric, a parameter or a value is unknown.
+    """
+    metric = metrics.get(call.name)
+    for name, value in call.params.items():
+        if name not in metric.params:
+            near = suggest(name, metric.params) or f"Write {metric.name} without brackets."
+            raise ConfigError(f"{metric.name} has no parameter called {name!r}.", near)
+        _check_value(metric.name, name, metric.params[name], value)
+    return {name: call.params.get(name, param.default) for name, param in metric.params.items()}
+
+
+def _check_value(metric: str, name: str, param: Param, value: Any) -> None:
+    where = f"{name} of {metric}"
+    if param.choices and value not in param.choices:
+        near = suggest(str(value), map(str, param.choices))
+        raise ConfigError(f"{where} cannot be {value!r}.", near)
+    number = isinstance(param.default, float) and type(value) is int
+    if type(value) is not type(param.default) and not number:
+        kinds = {int: "a whole number", float: "a number", str: "a text", bool: "True or False"}
+        kind = kinds.get(type(param.default), type(param.default).__name__)
+        raise ConfigError(f"{where} cannot be {value!r}.", f"Use {kind}.")
+    if param.minimum is not None and not value >= param.minimum:
+        raise ConfigError(f"{where} cannot be {value!r}.", f"Use at least {param.minimum}.")
+    if param.maximum is not None and not value <= param.maximum:
+        raise ConfigError(f"{where} cannot be {value!r}.", f"Use at most {param.maximum}.")
+
+
+def _usage(metric: Metric) -> str:
+    given = ", ".join(f"{name}={param.default!r}" for name, param in metric.params.items())
+    return f"Write {metric.name}({given})." if given else f"Write {metric.name}."
