@@ -1,0 +1,132 @@
+"""A named choice of rows, as one frozen value."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from workbench import engine
+from workbench.errors import ConfigError, suggest
+from workbench.query import Build
+
+_KEYS = ("feedback_id", "request_id")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Slice:
+    """Rows and columns of one relation of a build.
+
+    Attributes
+    ----------
+    relation
+        Relation of the build.
+    where
+        SQL condition over its columns, or None for all rows.
+    columns
+        Columns to take, in order; all when empty.
+    limit
+        Greatest number of rows: a uniform sample that is the same each time; None for all.
+    """
+
+    relation: str = "enriched_inferences"
+    where: str | None = None
+    columns: tuple[str, ...] = ()
+    limit: int | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "where", (self.where or "").strip() or None)
+        object.__setattr__(self, "columns", tuple(self.columns))
+        if self.limit is not None and self.limit < 0:
+            raise ConfigError(
+                f"A slice cannot have {self.limit} rows.", "Use a limit of 0 or more."
+            )
+
+    def to_json(self) -> str:
+        """Canonical JSON: equal slices have equal text."""
+        return json.dumps(asdict(self), sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+
+    @property
+    def id(self) -> str:
+        """Identity of the choice, whatever the build."""
+        return hashlib.sha256(self.to_json().encode()).hexdigest()[:12]
+
+    def to_params(self) -> dict[str, str]:
+        """URL parameters; defaults are left out."""
+        params = {"relation": self.relation}
+        if self.where:
+            params["where"] = self.where
+        if self.columns:
+            params["columns"] = json.dumps(list(self.columns), ensure_ascii=False)
+        if self.limit is not None:
+            params["limit"] = str(self.limit)
+        return params
+
+    @classmethod
+    def from_params(cls, params: Mapping[str, str]) -> Slice:
+        """The slice of `to_params`.
+
+        Raises
+        ------
+        ConfigError
+            If a parameter cannot be read.
+        """
+        try:
+            columns: Any = json.loads(params.get("columns", "[]"))
+            limit = params.get("limit")
+            if not isinstance(columns, list) or not all(isinstance(c, str) for c in columns):
+                raise ValueError("columns")
+            return cls(
+                relation=params.get("relation", "enriched_inferences"),
+                where=params.get("where"),
+                columns=tuple(columns),
+                limit=None if limit is None else int(limit),
+            )
+        except ValueError as error:
+            raise ConfigError(
+                f"The link does not describe a slice: {error}.", "Choose it again on the page."
+            ) from error
+
+    def sql(self, build: Build) -> str:
+        """The SELECT that returns the slice's rows.
+
+        Raises
+        ------
+        NotFoundError
+            If the build has no such relation.
+        ConfigError
+            If the relation has no such column.
+        QueryError
+            If `where` is not a condition over its columns.
+        """
+        known = build.columns(self.relation)
+        for name in self.columns:
+            if name not in known:
+                raise ConfigError(f"{self.relation} has no column {name!r}.", suggest(name, known))
+        where = build.expression(self.where) if self.where else None
+        selected = ", ".join(engine.identifier(name) for name in self.columns) or "*"
+        if self.columns:
+            needed = [engine.identifier(name) for name in self.columns]
+            source = build.narrowest(self.relation, *needed, *filter(None, [where]))
+        else:
+            source = engine.identifier(self.relation)
+        sql = f"SELECT {selected} FROM {source}"
+        if where:
+            sql += f" WHERE {where}"
+        if self.limit is not None:
+            keys = [name for name in _KEYS if name in known][:1]
+            order = [
+                f"md5({engine.identifier(key)} || ':0'), {engine.identifier(key)}" for key in keys
+            ]
+            sql += (f" ORDER BY {order[0]}" if order else "") + f" LIMIT {self.limit}"
+        return sql
+
+    def count(self, build: Build) -> int:
+        """Number of rows of the slice in `build`; raises like `sql`."""
+        conditions = [build.expression(self.where)] if self.where else []
+        source = build.narrowest(self.relation, *conditions)
+        where = f" WHERE {conditions[0]}" if conditions else ""
+        rows = build.count(f"SELECT 1 AS one FROM {source}{where}")
+        return rows if self.limit is None else min(rows, self.limit)

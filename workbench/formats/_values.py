@@ -1,0 +1,61 @@
+"""Arrow values as plain JSON values and texts."""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.types as pt
+
+
+def json_value(value: Any) -> Any:
+    """`value` as JSON can hold it: times as ISO 8601 in UTC, what is not finite as null."""
+    if value is None or isinstance(value, str | bool | int):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: json_value(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple) and not hasattr(value, "_fields"):
+        return [json_value(entry) for entry in value]
+    if isinstance(value, datetime | date | time):
+        return value.isoformat()
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    if isinstance(value, Decimal):
+        return int(value) if value == value.to_integral_value() else float(value)
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode("ascii")
+    return str(value)
+
+
+def json_column(column: pa.Array) -> list[Any]:
+    """The values of a column as JSON can hold them."""
+    values: list[Any] = column.to_pylist()
+    kind = column.type
+    if pt.is_string(kind) or pt.is_large_string(kind) or pt.is_integer(kind) or pt.is_boolean(kind):
+        return values
+    return [json_value(value) for value in values]
+
+
+def json_text(value: Any) -> str:
+    """`value` as one line of JSON."""
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
+def text_column(column: pa.Array) -> pa.Array:
+    """A column as text: nested values as JSON, intervals and the like as Python writes them."""
+    texts = [
+        None
+        if value is None
+        else json_text(json_value(value))
+        if isinstance(value, dict | list)
+        else str(json_value(value))
+        for value in column.to_pylist()
+    ]
+    return pa.array(texts, pa.string())

@@ -1,0 +1,33 @@
+"""JSON lines: one object per row in UTF-8; what JSON cannot hold (NaN, infinities) is null."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import BinaryIO
+
+import pyarrow as pa
+
+from workbench.formats import Format
+from workbench.formats._values import json_column, json_text
+
+
+def _write(file: BinaryIO, reader: pa.RecordBatchReader, metadata: Mapping[str, str]) -> int:
+    names = reader.schema.names
+    rows = 0
+    for batch in reader:
+        columns = [json_column(column) for column in batch.columns]
+        lines = [
+            json_text(dict(zip(names, row, strict=True))) for row in zip(*columns, strict=True)
+        ]
+        if lines:
+            file.write(("\n".join(lines) + "\n").encode("utf-8"))
+        rows += len(lines)
+    return rows
+
+
+format = Format(
+    suffix=".jsonl",
+    media_type="application/x-ndjson",
+    about="One JSON object per line; for scripts and for fine-tuning tools.",
+    write=_write,
+)

@@ -1,0 +1,350 @@
+"""Reading a published build: our own SQL, expressions, and the queries that people type.
+
+All of it runs on one locked in-memory connection to which the build is attached read-only.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import ibis
+import ibis.expr.types as ir
+import pyarrow as pa
+
+from workbench import engine
+from workbench.errors import LockedError, NotFoundError, QueryError, suggest
+from workbench.project import STATE_NAME
+from workbench.running import Params, RunningQuery
+from workbench.running import Result as Result
+from workbench.statement import plain_error, select_statement
+
+_BUILD_HINT = "Make one with: workbench build"
+
+
+@dataclass(frozen=True)
+class Build:
+    """One published build, opened for reading. Safe to share between threads.
+
+    Attributes
+    ----------
+    id
+        Name of the build.
+    manifest
+        What `.workbench/current` said when it was opened.
+    root
+        The project's `.workbench` folder, absolute.
+    """
+
+    id: str
+    manifest: Mapping[str, Any]
+    root: Path
+    _base: duckdb.DuckDBPyConnection = field(repr=False)
+    _backend: Any = field(repr=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    @property
+    def project_dir(self) -> Path:
+        """The project folder."""
+        return self.root.parent
+
+    def close(self) -> None:
+        """Let go of the build's file."""
+        self._base.close()
+
+    def __enter__(self) -> Build:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def cursor(self) -> duckdb.DuckDBPyConnection:
+        """A cursor of one's own: a second statement on a shared one would end the first's rows."""
+        with self._lock:
+            cursor = self._base.cursor()
+        cursor.execute("USE build")
+        cursor.execute(f"SET VARIABLE root = {engine.literal(f'{self.root}/')}")
+        return cursor
+
+    def run(
+        self,
+        sql: str,
+        *,
+        limit: int | None = 1000,
+        timeout: float | None = 30.0,
+        params: Params = None,
+        explain: bool = False,
+    ) -> Result:
+        """Run a query that a person typed and return its rows.
+
+        Parameters
+        ----------
+        sql
+            Exactly one SELECT.
+        limit
+            Rows to return at most; None for all.
+        timeout
+            Seconds; None for no limit.
+        params
+            Values of its parameters: a list for ``?``, a dict for ``$name``.
+        explain
+            Return the plan in place of the rows.
+
+        Raises
+        ------
+        QueryError
+            If it is refused or fails, in plain words.
+        QueryTimeoutError
+            If it ran longer than `timeout`.
+        """
+        query = self._query(sql, limit, timeout, params, explain)
+        query.run()
+        return query.result()
+
+    def start(
+        self,
+        sql: str,
+        *,
+        limit: int | None = 1000,
+        timeout: float | None = 30.0,
+        params: Params = None,
+        explain: bool = False,
+    ) -> RunningQuery:
+        """Like `run`, but in a thread of its own; the returned query can be cancelled."""
+        query = self._query(sql, limit, timeout, params, explain)
+        threading.Thread(target=query.run, daemon=True).start()
+        return query
+
+    def _query(
+        self, sql: str, limit: int | None, timeout: float | None, params: Params, explain: bool
+    ) -> RunningQuery:
+        return RunningQuery(
+            self.cursor(),
+            sql,
+            relations=self.relation_names,
+            limit=limit,
+            timeout=timeout,
+            params=params,
+            explain=explain,
+        )
+
+    def arrow(self, sql: str, params: Params = None) -> pa.Table:
+        """The whole result of our own `sql`."""
+        cursor = self.cursor()
+        try:
+            return cursor.execute(sql, params).to_arrow_table()
+        except duckdb.Error as error:
+            raise plain_error(error, sql, self.relation_names) from error
+        finally:
+            cursor.close()
+
+    def stream(self, sql: str, params: Params = None) -> pa.RecordBatchReader:
+        """The result of our own `sql` in batches, on a cursor that belongs to the reader."""
+        cursor = self.cursor()
+        try:
+            return cursor.execute(sql, params).to_arrow_reader(engine.BATCH_ROWS)
+        except duckdb.Error as error:
+            raise plain_error(error, sql, self.relation_names) from error
+
+    def count(self, sql: str, params: Params = None) -> int:
+        """Number of rows that our own `sql` returns."""
+        table = self.arrow(f"SELECT count(*) AS n FROM (\n{sql}\n)", params)
+        return int(table.column("n")[0].as_py())
+
+    def relations(self) -> list[dict[str, str]]:
+        """What can be asked: one dict of relation, column, type and comment per column."""
+        return [dict(row) for row in self._columns("main")]
+
+    def relation_names(self) -> list[str]:
+        """Names of the relations that can be asked."""
+        return list(dict.fromkeys(row["relation"] for row in self._columns("main")))
+
+    def columns(self, relation: str, *, narrow: bool = False) -> dict[str, str]:
+        """Columns and types of one relation.
+
+        Raises
+        ------
+        NotFoundError
+            If the build has no such relation; the nearest name is in the hint.
+        """
+        rows = self._columns("narrow" if narrow else "main")
+        found = {row["column"]: row["type"] for row in rows if row["relation"] == relation}
+        if not found:
+            raise NotFoundError(
+                f"The build has no relation {relation!r}.",
+                suggest(relation, self.relation_names(), label="one of the relations"),
+            )
+        return found
+
+    def _columns(self, schema: str) -> list[dict[str, str]]:
+        rows: list[dict[str, str]] = self.arrow(
+            "SELECT table_name AS relation, column_name AS column, data_type AS type, "
+            "coalesce(comment, '') AS comment FROM duckdb_columns() "
+            f"WHERE database_name = 'build' AND schema_name = {engine.literal(schema)} "
+            "AND column_name <> 'row_id' ORDER BY table_name, column_index"
+        ).to_pylist()
+        return rows
+
+    def expression(self, text: str) -> str:
+        """An expression that a person typed, checked and bracketed for use in our SQL.
+
+        Raises
+        ------
+        QueryError
+            If it is not one expression.
+        """
+        cursor = self.cursor()
+        try:
+            # Both forms: the bare one refuses "a) OR (b", the bracketed one "a FROM x".
+            for form in (f"SELECT\n{text}\n", f"SELECT (\n{text}\n)"):
+                select_statement(cursor, form)
+        except QueryError as error:
+            raise QueryError(
+                f"{text.strip()!r} is not one SQL expression: {error.message}",
+                "Write a condition or a value over columns, such as: confidence > 0.8",
+            ) from error
+        finally:
+            cursor.close()
+        return f"(\n{text}\n)"
+
+    def narrowest(self, relation: str, *expressions: str) -> str:
+        """The cheapest form of `relation` that has what `expressions` need, as quoted SQL.
+
+        Wide columns cost a join with the lake, so they are read only where they are named.
+
+        Raises
+        ------
+        NotFoundError
+            If there is no such relation.
+        QueryError
+            If an expression does not fit the relation.
+        """
+        self.columns(relation)
+        name = engine.identifier(relation)
+        selected = ", ".join(expressions) or "1"
+        cursor = self.cursor()
+        try:
+            for source in (f"narrow.{name}", name):
+                try:
+                    cursor.execute(f"DESCRIBE SELECT {selected} FROM {source}")
+                except (duckdb.BinderException, duckdb.CatalogException) as error:
+                    failure: duckdb.Error = error
+                else:
+                    return source
+        except duckdb.Error as error:
+            failure = error
+        finally:
+            cursor.close()
+        raise plain_error(failure, selected, self.relation_names) from failure
+
+    def table(self, relation: str, *, narrow: bool = False) -> ir.Table:
+        """An Ibis table over a relation, to build expressions with; run them by `execute`."""
+        with self._lock:
+            return self._backend.table(relation, database="narrow" if narrow else "main")
+
+    def query_table(self, sql: str) -> ir.Table:
+        """An Ibis table over our own `sql`, to build expressions with; run them by `execute`."""
+        with self._lock:
+            return self._backend.sql(sql, dialect="duckdb")
+
+    def sql_of(self, expression: ir.Expr) -> str:
+        """The SQL of an expression, for "View SQL"."""
+        # Compiling may ask the one backend for a schema, so it is done by one thread at a time.
+        with self._lock:
+            return str(ibis.to_sql(expression, dialect="duckdb"))
+
+    def execute(self, expression: ir.Expr) -> pa.Table:
+        """Run an Ibis expression on a cursor of its own."""
+        return self.arrow(self.sql_of(expression))
+
+
+def open_build(project_dir: str | Path, build_id: str | None = None) -> Build:
+    """Open the current build of a project, or the one called `build_id`.
+
+    Raises
+    ------
+    NotFoundError
+        If there is no such build.
+    LockedError
+        If another process writes to it.
+    """
+    root = Path(project_dir).expanduser().absolute() / STATE_NAME
+    manifest = read_manifest(project_dir, build_id)
+    path = root / str(manifest["file"])
+    if not path.is_file():
+        raise NotFoundError(f"The build {manifest['build']} has no file {path}.", _BUILD_HINT)
+    base = engine.connect()
+    try:
+        base.execute(f"ATTACH {engine.literal(str(path))} AS build (READ_ONLY)")
+        base.execute("USE build")
+        base.execute(f"SET VARIABLE root = {engine.literal(f'{root}/')}")
+        # Ibis sets the time zone when it wraps a connection, which a locked one refuses.
+        backend = engine.backend(base)
+        files = engine.list_literal(str(root / name) for name in manifest.get("files", ()))
+        base.execute(f"SET allowed_paths = {files}")
+        base.execute("SET enable_external_access = false")
+        base.execute("SET lock_configuration = true")
+    except duckdb.IOException as error:
+        base.close()
+        if "lock" in str(error):
+            raise LockedError(
+                f"The build {manifest['build']} is being written by another process.",
+                "Wait for it to end, then try again.",
+            ) from error
+        raise NotFoundError(
+            f"The build {manifest['build']} cannot be opened: {engine.message(error)}",
+            "Make it again with: workbench build",
+        ) from error
+    return Build(str(manifest["build"]), manifest, root, base, backend)
+
+
+def read_manifest(project_dir: str | Path, build_id: str | None = None) -> dict[str, Any]:
+    """The manifest of the current build, or of the one called `build_id`.
+
+    Raises
+    ------
+    NotFoundError
+        If there is no such build.
+    """
+    project = Path(project_dir).expanduser().absolute()
+    root = project / STATE_NAME
+    try:
+        current: dict[str, Any] = json.loads((root / "current").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise NotFoundError(f"There is no build yet in {project}.", _BUILD_HINT) from None
+    except (OSError, ValueError) as error:
+        raise NotFoundError(f"{root / 'current'} cannot be read: {error}", _BUILD_HINT) from error
+    if build_id in (None, current["build"]):
+        return current
+    kept = sorted(path.stem for path in (root / "builds").glob("*.duckdb"))
+    if build_id not in kept:
+        raise NotFoundError(
+            f"There is no build {build_id!r}.", suggest(str(build_id), kept, label="one of")
+        )
+    file = f"builds/{build_id}.duckdb"
+    return {**current, "build": build_id, "file": file, "files": _lake_files(root / file)}
+
+
+def _lake_files(path: Path) -> list[str]:
+    """The lake files that the views of a build name."""
+    connection = engine.connect()
+    try:
+        connection.execute(f"ATTACH {engine.literal(str(path))} AS build (READ_ONLY)")
+        views = connection.execute(
+            "SELECT sql FROM duckdb_views() WHERE database_name = 'build' AND NOT internal"
+        ).fetchall()
+    finally:
+        connection.close()
+    found = {
+        text.replace("''", "'")
+        for (sql,) in views
+        for text in re.findall(r"'((?:[^']|'')*)'", sql)
+        if text.startswith("lake/")
+    }
+    return sorted(found)
