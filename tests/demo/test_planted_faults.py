@@ -1,0 +1,160 @@
+"""Each planted fault is found through the command line, as a user would find it."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+from .conftest import ROOT, Built
+
+STATUSES = ("received", "invalid", "duplicate", "spam", "orphan", "ambiguous", "attributed")
+
+
+def _groups(rows: list[dict[str, Any]]) -> dict[tuple[Any, ...], dict[str, Any]]:
+    return {tuple(row["by"].values()): row for row in rows}
+
+
+def test_the_build_prints_the_planted_ledger(built: Built) -> None:
+    ledger = built.build["ledger"]
+    assert {status: ledger[status] for status in STATUSES} == built.truth.ledger
+
+
+def test_status_agrees_in_every_count(built: Built) -> None:
+    status, facts = built.run("status", "--json"), built.truth.facts
+    assert {name: status[name] for name in STATUSES} == built.truth.ledger
+    assert status["build"] == built.build["build"]
+    assert status["quarantine"] == facts["quarantine"]
+    assert status["methods"] == facts["methods"]
+    inferences = {
+        name: status["inferences"][name]
+        for name in ("received", "invalid", "duplicate", "accepted", "labelled", "unlabelled")
+    }
+    positive = facts["inferences"]["positive"]
+    assert {**inferences, "positive": positive} == facts["inferences"]
+    contexts = status["contexts"]
+    assert {name: contexts[name]["matched"] for name in contexts} == facts["contexts"]
+
+
+def test_a_second_build_receives_nothing_new(built: Built) -> None:
+    again = built.run("build", "--json")
+    assert {name: again["ledger"][name] for name in STATUSES} == built.truth.ledger
+
+
+def test_labels_are_those_of_the_agents(built: Built) -> None:
+    facts = built.truth.facts["inferences"]
+    [row] = built.sql(
+        """SELECT count(*) AS accepted, count(label) AS labelled,
+             count(*) FILTER (label = '1') AS positive FROM enriched_inferences"""
+    )
+    assert row == {name: facts[name] for name in row}
+
+
+def test_flags_and_late_events(built: Built) -> None:
+    facts = built.truth.facts
+    [row] = built.sql(
+        """SELECT count(*) FILTER (early) AS early,
+             count(*) FILTER (other_model_version) AS other_model_version,
+             count(*) FILTER (retracted) AS retracted,
+             count(*) FILTER (delay > 7 * 86400) AS late
+           FROM attribution WHERE status = 'attributed'"""
+    )
+    assert row.pop("late") == facts["late"]["events"]
+    assert row == facts["flags"]
+
+
+def test_nothing_is_lost(built: Built) -> None:
+    """Every row that was refused or not attributed is kept as it was read."""
+    facts = built.truth.facts
+    refused = built.sql(
+        """SELECT reason, count(*) AS n, count(raw) AS kept FROM quarantine
+           WHERE "table" = 'feedback' GROUP BY reason"""
+    )
+    assert {row["reason"]: row["n"] for row in refused} == facts["quarantine"]
+    assert all(row["kept"] == row["n"] for row in refused)
+    lost = built.sql(
+        """SELECT status, count(*) AS n, count(raw) AS kept, count(reason) AS explained
+           FROM attribution WHERE status <> 'attributed' GROUP BY status"""
+    )
+    ledger = built.truth.ledger
+    assert {row["status"]: row["n"] for row in lost} == {
+        name: ledger[name] for name in ("orphan", "ambiguous")
+    }
+    assert all(row["kept"] == row["explained"] == row["n"] for row in lost)
+
+
+def test_events_without_an_answer_found_the_right_one(built: Built) -> None:
+    """The customer who sent the thumb is the one who asked, and the answer is the latest."""
+    [row] = built.sql(
+        """SELECT count(*) AS n, count(*) FILTER (rater_id = user_id) AS same,
+             count(*) FILTER (delay BETWEEN 0 AND 1200) AS soon
+           FROM enriched_feedback WHERE method IN ('session', 'user')"""
+    )
+    methods = built.truth.facts["methods"]
+    assert row["n"] == row["same"] == row["soon"] == methods["session"] + methods["user"]
+
+
+def test_one_version_is_overconfident_for_one_language(built: Built) -> None:
+    fault = built.truth.facts["overconfident"]
+    groups = _groups(built.metrics("ece", "model_version", "features.language"))
+    culprit = groups.pop((fault["model_version"], fault["language"]))
+    assert culprit["n"] == culprit["n_labelled"] == fault["labelled"]
+    assert culprit["value"] > 0.2
+    assert culprit["low"] > max(row["value"] for row in groups.values())
+    [gap] = built.sql(
+        f"""SELECT avg(score - label::DOUBLE) AS gap FROM enriched_inferences
+            WHERE model_version = '{fault["model_version"]}'
+              AND features.language = '{fault["language"]}'"""
+    )
+    assert gap["gap"] == pytest.approx(fault["gap"], rel=1e-9)
+
+
+def test_one_cohort_is_silent(built: Built) -> None:
+    fault = built.truth.facts["silent"]
+    groups = _groups(built.metrics("label_coverage", "user.tier", "device"))
+    culprit = groups.pop((fault["tier"], fault["device"]))
+    assert (culprit["n"], culprit["n_labelled"]) == (fault["inferences"], fault["labelled"])
+    assert culprit["value"] == pytest.approx(fault["coverage"], rel=1e-12)
+    assert culprit["high"] < 0.05 < 0.4 < min(row["low"] for row in groups.values())
+
+
+def test_one_rater_is_a_bot(built: Built) -> None:
+    """The query of docs/demo.md puts the bot first."""
+    fault = built.truth.facts["bot"]
+    text = (ROOT / "docs" / "demo.md").read_text(encoding="utf-8")
+    [query] = re.findall(r"```sql\n(.*?)```", text, re.DOTALL)
+    first, *others = built.sql(query)
+    assert first["rater_id"] == fault["rater_id"]
+    assert (first["thumbs"], first["up"]) == (fault["events"], 1.0)
+    assert first["agreement"] == pytest.approx(fault["agreement"], rel=1e-9)
+    assert first["agreement"] < 0.65
+    assert others
+    assert all(row["up"] < 0.75 and row["agreement"] > 0.8 for row in others)
+
+
+def test_one_deploy_broke_the_answers(built: Built) -> None:
+    fault = built.truth.facts["incident"]
+    by = "coalesce(health.error_rate > 0.1, false)"
+    for metric, least_drop in (("reward_mean", 0.2), ("accuracy", 0.2)):
+        groups = {next(iter(row["by"].values())): row for row in built.metrics(metric, by)}
+        assert groups[True]["n"] == groups[True]["n_labelled"] == fault["labelled"]
+        assert groups[True]["value"] + least_drop < groups[False]["value"]
+        assert groups[True]["high"] < groups[False]["low"]
+    [row] = built.sql(
+        """SELECT min(ts)::VARCHAR AS first, max(ts)::VARCHAR AS last,
+             avg((label = '1')::INTEGER) AS resolved
+           FROM enriched_inferences WHERE health.error_rate > 0.1"""
+    )
+    assert row["first"].replace(" ", "T") >= fault["start"][:19]
+    assert row["last"].replace(" ", "T") < fault["end"][:19]
+    assert row["resolved"] == pytest.approx(fault["resolved"], rel=1e-12)
+
+
+def test_the_load_test_is_spam(built: Built) -> None:
+    fault = built.truth.facts["load_test"]
+    [row] = built.sql(
+        f"""SELECT (SELECT count(*) FROM quarantine WHERE reason = 'spam') AS spam,
+              (SELECT count(*) FROM feedback WHERE rater_id = '{fault["rater_id"]}') AS accepted"""
+    )
+    assert row == {"spam": fault["events"], "accepted": 0}
