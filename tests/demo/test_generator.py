@@ -10,6 +10,7 @@ import hashlib
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
@@ -117,7 +118,7 @@ def _counts(con: duckdb.DuckDBPyConnection, sql: str) -> dict[str, int]:
     return dict(con.execute(sql).fetchall())
 
 
-def _one(con: duckdb.DuckDBPyConnection, sql: str) -> tuple[object, ...]:
+def _one(con: duckdb.DuckDBPyConnection, sql: str) -> tuple[Any, ...]:
     row = con.execute(sql).fetchone()
     assert row is not None
     return row
@@ -355,7 +356,7 @@ def test_several_agents_judge_some_answers(con: duckdb.DuckDBPyConnection) -> No
              SELECT count(DISTINCT "by") AS raters FROM deciding
              GROUP BY id HAVING count(*) > 1)""",
     )
-    assert several > 500  # type: ignore[operator]
+    assert several > 500
     assert raters == 3
 
 

@@ -103,7 +103,7 @@ def frame(
     note: Any = None,
     steady: bool | Bools = False,
 ) -> pa.Table:
-    """Events of one signal as a table."""
+    """Make the events of one signal, as if all arrived soon after they happened."""
     n = len(call)
 
     def text(column: Any) -> Any:
@@ -128,18 +128,18 @@ def frame(
 
 
 def booleans(values: Bools) -> Any:
-    """JSON true and false."""
+    """Write truth values as JSON."""
     return pick(("false", "true"), values.astype(np.int64))
 
 
 def respond(rng: np.random.Generator, calls: Inferences, rate: float) -> Bools:
-    """Who answers when asked: the silent cohort hardly ever does."""
+    """Draw who answers when asked: the silent cohort hardly ever does."""
     silent_rate = rate * SILENT_RATE / RATE
     return rng.random(len(calls)) < np.where(calls.silent, silent_rate, rate)
 
 
 def _agents(rng: np.random.Generator, n: int, each: int = 1) -> Any:
-    """Ids of `each` different agents for `n` cases, none of them the bot."""
+    """Draw `each` different agents for `n` cases, none of them the bot."""
     first = rng.integers(0, AGENTS - 1, n)
     step = rng.integers(1, 4, n)
     number = (first[:, None] + step[:, None] * np.arange(each)) % (AGENTS - 1)
@@ -148,7 +148,7 @@ def _agents(rng: np.random.Generator, n: int, each: int = 1) -> Any:
 
 
 def _hours(rng: np.random.Generator, n: int, median: float, most: float) -> Ints:
-    """Delays in milliseconds: a long tail of hours, cut off at `most` hours."""
+    """Draw delays in milliseconds: a long tail of hours, cut off at `most` hours."""
     hours = np.minimum(median * np.exp(rng.normal(0.0, 1.1, n)), most * rng.uniform(0.9, 1.0, n))
     return (hours * HOUR).astype(np.int64)
 

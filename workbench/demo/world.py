@@ -122,7 +122,7 @@ def make_users(rng: np.random.Generator, n: int) -> Users:
     versions = 1 + rng.binomial(2, 0.3, n)
     versions[rng.random(n) < 0.05] = 0
     owner = np.repeat(np.arange(n), versions)
-    first = np.r_[True, owner[1:] != owner[:-1]] if len(owner) else np.zeros(0, np.bool_)
+    first = np.r_[True, owner[1:] != owner[:-1]]
     new = rng.random(n) < 0.06
     signed_up = START - rng.integers(1, 400, n) * DAY
     signed_up = np.where(new, START + rng.integers(0, 20 * DAY, n), signed_up)
