@@ -65,7 +65,7 @@ class Build:
         self.close()
 
     def cursor(self) -> duckdb.DuckDBPyConnection:
-        """A cursor of one's own: a second statement on a shared one would end the first's rows."""
+        """Make a cursor of one's own: another statement on a shared one would end its rows."""
         with self._lock:
             cursor = self._base.cursor()
         cursor.execute("USE build")
@@ -135,7 +135,7 @@ class Build:
         )
 
     def arrow(self, sql: str, params: Params = None) -> pa.Table:
-        """The whole result of our own `sql`."""
+        """Return the whole result of our own `sql`."""
         cursor = self.cursor()
         try:
             return cursor.execute(sql, params).to_arrow_table()
@@ -145,7 +145,7 @@ class Build:
             cursor.close()
 
     def stream(self, sql: str, params: Params = None) -> pa.RecordBatchReader:
-        """The result of our own `sql` in batches, on a cursor that belongs to the reader."""
+        """Stream the result of our own `sql`, on a cursor that belongs to the reader."""
         cursor = self.cursor()
         try:
             return cursor.execute(sql, params).to_arrow_reader(engine.BATCH_ROWS)
@@ -153,12 +153,12 @@ class Build:
             raise plain_error(error, sql, self.relation_names) from error
 
     def count(self, sql: str, params: Params = None) -> int:
-        """Number of rows that our own `sql` returns."""
+        """Count the rows that our own `sql` returns."""
         table = self.arrow(f"SELECT count(*) AS n FROM (\n{sql}\n)", params)
         return int(table.column("n")[0].as_py())
 
     def relations(self) -> list[dict[str, str]]:
-        """What can be asked: one dict of relation, column, type and comment per column."""
+        """List what can be asked: one dict of relation, column, type and comment per column."""
         return [dict(row) for row in self._columns("main")]
 
     def relation_names(self) -> list[str]:
@@ -192,7 +192,7 @@ class Build:
         return rows
 
     def expression(self, text: str) -> str:
-        """An expression that a person typed, checked and bracketed for use in our SQL.
+        """Check an expression that a person typed and bracket it for use in our SQL.
 
         Raises
         ------
@@ -214,7 +214,7 @@ class Build:
         return f"(\n{text}\n)"
 
     def narrowest(self, relation: str, *expressions: str) -> str:
-        """The cheapest form of `relation` that has what `expressions` need, as quoted SQL.
+        """Choose the cheapest form of `relation` that has what `expressions` need, as quoted SQL.
 
         Wide columns cost a join with the lake, so they are read only where they are named.
 
@@ -244,17 +244,17 @@ class Build:
         raise plain_error(failure, selected, self.relation_names) from failure
 
     def table(self, relation: str, *, narrow: bool = False) -> ir.Table:
-        """An Ibis table over a relation, to build expressions with; run them by `execute`."""
+        """Make an Ibis table over a relation; expressions over it are run by `execute`."""
         with self._lock:
             return self._backend.table(relation, database="narrow" if narrow else "main")
 
     def query_table(self, sql: str) -> ir.Table:
-        """An Ibis table over our own `sql`, to build expressions with; run them by `execute`."""
+        """Make an Ibis table over our own `sql`; expressions over it are run by `execute`."""
         with self._lock:
             return self._backend.sql(sql, dialect="duckdb")
 
     def sql_of(self, expression: ir.Expr) -> str:
-        """The SQL of an expression, for "View SQL"."""
+        """Compile an expression, for ``execute`` and for "View SQL"."""
         # Compiling may ask the one backend for a schema, so it is done by one thread at a time.
         with self._lock:
             return str(ibis.to_sql(expression, dialect="duckdb"))
@@ -305,7 +305,7 @@ def open_build(project_dir: str | Path, build_id: str | None = None) -> Build:
 
 
 def read_manifest(project_dir: str | Path, build_id: str | None = None) -> dict[str, Any]:
-    """The manifest of the current build, or of the one called `build_id`.
+    """Read the manifest of the current build, or of the one called `build_id`.
 
     Raises
     ------
@@ -332,7 +332,7 @@ def read_manifest(project_dir: str | Path, build_id: str | None = None) -> dict[
 
 
 def _lake_files(path: Path) -> list[str]:
-    """The lake files that the views of a build name."""
+    """List the lake files that the views of a build name."""
     connection = engine.connect()
     try:
         connection.execute(f"ATTACH {engine.literal(str(path))} AS build (READ_ONLY)")

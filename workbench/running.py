@@ -110,7 +110,7 @@ class RunningQuery:
         return self._done.wait(seconds)
 
     def result(self) -> Result:
-        """What it returned, once it has ended.
+        """Return its rows, once it has ended.
 
         Raises
         ------

@@ -14,7 +14,7 @@ _ONE_SELECT = "Type exactly one SELECT statement."
 
 
 def select_statement(cursor: duckdb.DuckDBPyConnection, sql: str) -> str:
-    """`sql` without its last semicolon, if it is exactly one SELECT.
+    """Return `sql` without its last semicolon, if it is exactly one SELECT.
 
     Raises
     ------
@@ -66,7 +66,7 @@ def _without_semicolon(cursor: duckdb.DuckDBPyConnection, sql: str) -> str:
 
 
 def _message(error: Exception, sql: str, first_line: int = 1) -> str:
-    """What DuckDB complains of in plain words, and where in `sql`."""
+    """Say what DuckDB complains of in plain words, and where in `sql`."""
     text = engine.message(error)
     place = re.search(r"\nLINE (\d+): (.*)\n( *)\^", str(error))
     if place is None:
@@ -83,7 +83,7 @@ def plain_error(
     relations: Callable[[], Iterable[str]] = tuple,
     first_line: int = 1,
 ) -> WorkbenchError:
-    """The error that a person is shown for one of DuckDB's."""
+    """Make the error that a person is shown of one of DuckDB's."""
     text = _message(error, sql, first_line)
     missing = re.search(r"Table with name (\S+) does not exist", text)
     if missing:

@@ -17,21 +17,23 @@ import pytest
 
 from workbench.formats import formats
 
-UTC = dt.timezone.utc
+UTC = dt.UTC
 TEXTS = ["plain", "grüße 🎉 日本", "nul\x00byte", 'q"uo,te\nline\r\n', "", None, "\u2028", "'"]
+MOMENT = dt.datetime(2026, 1, 1, 12, 30, 15, 123456, tzinfo=UTC)
+STRUCT = pa.struct([("a", pa.string()), ("b", pa.list_(pa.int64()))])
 TABLE = pa.table(
     {
         "text": pa.array(TEXTS),
         "number": pa.array([1.5, -0.0, math.nan, math.inf, -math.inf, None, 1e-300, 0.1]),
         "whole": pa.array([1, -1, 2**62, None, 0, 1, 2, 3], pa.int64()),
         "flag": pa.array([True, False, None, True, True, True, True, True]),
-        "ts": pa.array([dt.datetime(2026, 1, 1, 12, 30, 15, 123456, tzinfo=UTC), *[None] * 7], pa.timestamp("us", "UTC")),
+        "ts": pa.array([MOMENT, *[None] * 7], pa.timestamp("us", "UTC")),
         "day": pa.array([dt.date(2026, 2, 3), *[None] * 7]),
         "list": pa.array([[0.5, math.nan, None], [], *[None] * 6], pa.list_(pa.float64())),
-        "struct": pa.array([{"a": "=x", "b": [1]}, *[None] * 7], pa.struct([("a", pa.string()), ("b", pa.list_(pa.int64()))])),
+        "struct": pa.array([{"a": "=x", "b": [1]}, *[None] * 7], STRUCT),
         "total": pa.array([Decimal(5), Decimal(2**70), *[None] * 6], pa.decimal128(38, 0)),
     }
-)  # fmt: skip
+)
 
 
 def write(name: str, table: pa.Table, metadata: dict[str, str] | None = None) -> bytes:

@@ -26,11 +26,13 @@ def make_project(folder: Path, rows: int = ROWS) -> Path:
     connection.execute(
         f"""COPY (
             SELECT i::BIGINT AS row_id,
-                   CASE i % 5 WHEN 0 THEN '=1+1' WHEN 1 THEN 'grüße 🎉' WHEN 2 THEN 'a,"b"' || chr(10) || 'c'
+                   CASE i % 5 WHEN 0 THEN '=1+1' WHEN 1 THEN 'grüße 🎉'
+                        WHEN 2 THEN 'a,"b"' || chr(10) || 'c'
                         WHEN 3 THEN 'nul' || chr(0) || 'byte' ELSE '' END AS input,
                    {{'age': i::DOUBLE, 'tier': 'gold'}} AS features,
                    [i / 10.0, NULL]::DOUBLE[] AS probabilities
-            FROM range({rows}) r(i)) TO '{str(root).replace("'", "''")}/{quoted}' (FORMAT parquet)"""
+            FROM range({rows}) r(i)
+        ) TO '{str(root).replace("'", "''")}/{quoted}' (FORMAT parquet)"""
     )
     connection.close()
     build = duckdb.connect(str(root / "builds" / f"{BUILD_ID}.duckdb"))

@@ -55,8 +55,10 @@ def test_two_readers_of_one_file_in_one_process(project: Path, build: Build) -> 
 def test_a_build_being_written_is_locked(tmp_path: Path) -> None:
     folder = make_project(tmp_path / "p")
     file = folder / ".workbench" / "builds" / f"{BUILD_ID}.duckdb"
-    code = "import duckdb, sys, time; c = duckdb.connect(sys.argv[1]); print('up', flush=True); time.sleep(60)"
-    writer = subprocess.Popen([sys.executable, "-c", code, str(file)], stdout=subprocess.PIPE)
+    code = "import duckdb, sys; c = duckdb.connect(sys.argv[1]); print('up', flush=True); input()"
+    writer = subprocess.Popen(
+        [sys.executable, "-c", code, str(file)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
     try:
         assert writer.stdout is not None
         writer.stdout.readline()

@@ -66,7 +66,7 @@ class Slice:
 
     @classmethod
     def from_params(cls, params: Mapping[str, str]) -> Slice:
-        """The slice of `to_params`.
+        """Read what `to_params` wrote.
 
         Raises
         ------
@@ -90,7 +90,7 @@ class Slice:
             ) from error
 
     def sql(self, build: Build) -> str:
-        """The SELECT that returns the slice's rows.
+        """Write the SELECT that returns the slice's rows.
 
         Raises
         ------
@@ -124,7 +124,7 @@ class Slice:
         return sql
 
     def count(self, build: Build) -> int:
-        """Number of rows of the slice in `build`; raises like `sql`."""
+        """Count the rows of the slice in `build`; raises like `sql`."""
         conditions = [build.expression(self.where)] if self.where else []
         source = build.narrowest(self.relation, *conditions)
         where = f" WHERE {conditions[0]}" if conditions else ""

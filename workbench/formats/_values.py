@@ -35,7 +35,7 @@ def json_value(value: Any) -> Any:
 
 
 def json_column(column: pa.Array) -> list[Any]:
-    """The values of a column as JSON can hold them."""
+    """Turn the values of a column into what JSON can hold."""
     values: list[Any] = column.to_pylist()
     kind = column.type
     if pt.is_string(kind) or pt.is_large_string(kind) or pt.is_integer(kind) or pt.is_boolean(kind):
@@ -49,7 +49,7 @@ def json_text(value: Any) -> str:
 
 
 def text_column(column: pa.Array) -> pa.Array:
-    """A column as text: nested values as JSON, intervals and the like as Python writes them."""
+    """Turn a column into text: nested values as JSON, others as Python writes them."""
     texts = [
         None
         if value is None
