@@ -17,15 +17,15 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 	if $$p -c '$(SUPPORTED)' >/dev/null 2>&1; then echo $$p; break; fi; done)
 
 PY := $(VENV)/bin/python
-PIP := $(PY) -m pip --disable-pip-version-check --quiet
-INSTALLS := pyproject.toml constraints.txt Makefile
+PIP := $(PY) -m pip --disable-pip-version-check -qq
+INSTALLS := pyproject.toml constraints.txt
 
 help:
 	@sed -n 's/^#  *\(make [a-z]*  .*\)/  \1/p; s/^# \(Others.*\)/\1/p' Makefile
 
 # --group needs pip 25.1. Where the system's Python has no ensurepip (Debian without python3-venv),
 # the system's pip fills the empty environment.
-$(VENV)/.created: Makefile
+$(VENV)/.created:
 	@if [ -z "$(PYTHON)" ]; then \
 		echo "Python 3.11, 3.12 or 3.13 is needed and none was found on PATH." >&2; \
 		echo "Install one, or name it: make PYTHON=/path/to/python3.12 ..." >&2; exit 2; fi
@@ -35,7 +35,7 @@ $(VENV)/.created: Makefile
 	@$(PYTHON) -m venv $(VENV) 2>/dev/null || { \
 		rm -rf $(VENV); \
 		$(PYTHON) -m venv --without-pip $(VENV) && \
-		$(PYTHON) -m pip --disable-pip-version-check --quiet --python $(PY) install pip; \
+		$(PYTHON) -m pip --disable-pip-version-check -qq --python $(PY) install pip; \
 	} || { \
 		rm -rf $(VENV); \
 		echo "$(PYTHON) could not make a virtual environment." >&2; \
@@ -44,7 +44,7 @@ $(VENV)/.created: Makefile
 	@touch $@
 
 $(VENV)/.installed: $(VENV)/.created $(INSTALLS)
-	@echo "Installing the workbench"
+	@echo "Installing the workbench (a minute or two)"
 	@$(PIP) install -c constraints.txt -e .
 	@touch $@
 
