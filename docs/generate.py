@@ -1,10 +1,13 @@
-"""Writes the references that are made from the code: the data dictionary and the command line.
+"""Writes the references that are made from the code.
+
+They are the data dictionary, the JSON Schema of the feedback payload, and the command line.
 
 ``python docs/generate.py`` writes them, ``--check`` only says whether they are current.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Iterator
@@ -19,13 +22,13 @@ NOTE = "<!-- Made by docs/generate.py (make docs). Do not edit. -->"
 
 #: Tables of the contract, each with the sentence that leads it in.
 TABLES = {
-    "inferences": "What is logged. A mapping fills these columns.",
-    "feedback": "What is logged. A mapping fills these columns.",
-    "quarantine": "What was refused.",
-    "attribution": "Derived in every build.",
-    "credits": "Derived in every build.",
-    "labels": "Derived in every build.",
-    "ledger": "Derived in every build.",
+    "inferences": "The mapping fills these columns.",
+    "feedback": "The mapping fills these columns.",
+    "quarantine": "Written by ingest and by the build.",
+    "attribution": "Made anew in every build.",
+    "credits": "Made anew in every build.",
+    "labels": "Made anew in every build.",
+    "ledger": "Made anew in every build.",
     "enriched": "`enriched_inferences` and `enriched_feedback` have these beside their own.",
 }
 
@@ -73,6 +76,11 @@ def data_dictionary() -> str:
     return "\n".join(lines)
 
 
+def feedback_schema() -> str:
+    """Render the JSON Schema of the feedback payload."""
+    return json.dumps(contract.feedback_json_schema(), indent=2, ensure_ascii=False) + "\n"
+
+
 def commands(command: click.Command, path: str) -> Iterator[tuple[str, click.Command]]:
     """`command` and all below it, each with what is typed to reach it."""
     yield path, command
@@ -112,7 +120,11 @@ def command_line() -> str:
     return "\n".join([*lines, ""])
 
 
-GENERATED = {"data-dictionary.md": data_dictionary, "cli.md": command_line}
+GENERATED = {
+    "data-dictionary.md": data_dictionary,
+    f"feedback.v{contract.FEEDBACK_SCHEMA_VERSION}.schema.json": feedback_schema,
+    "cli.md": command_line,
+}
 
 
 def main(arguments: list[str]) -> int:
