@@ -84,11 +84,9 @@ def test_exit_codes_are_documented(page: str):
     }
 
 
-def test_every_reason_of_quarantine_is_documented():
+def test_every_documented_reason_is_given_by_the_code():
     code = "\n".join(p.read_text(encoding="utf-8") for p in (ROOT / "workbench").rglob("*.py"))
-    documented = names("docs/bad-input.md")
     table = (ROOT / "docs" / "bad-input.md").read_text(encoding="utf-8")
     reasons = set(re.findall(r"\| `(\w+)` \|$", table, flags=re.MULTILINE))
-    assert reasons <= documented
-    missing = {reason for reason in reasons if reason not in code}
-    assert not missing, "documented, but nothing in the code gives this reason"
+    assert "not_json" in reasons
+    assert not {reason for reason in reasons if reason not in code}
