@@ -61,7 +61,8 @@ def set_clock(draft: Draft, *, what: str) -> None:
     free = draft.free
     readable: dict[tuple[str, ...], list[str]] = {}
     for column in free:
-        if (column.temporal and column.complete) or (epoch_unit(column) and column.complete):
+        enough = column.stats["filled"] >= 0.9 * column.stats["n"]
+        if (column.temporal and enough) or (epoch_unit(column) and enough):
             readable[column.path] = [column.mapping]
         elif not column.numeric:
             read = layouts(column, sample)
@@ -71,7 +72,16 @@ def set_clock(draft: Draft, *, what: str) -> None:
     clocks = [c for c in called if c.path in readable]
     exact = [c for c in clocks if evidence("ts", c.path) is Evidence.EXACT]
     plain = exact or clocks
+    clock_times = [c for c in called if c.path not in readable and not c.numeric]
+    if len(plain) == 1 and clock_times and plain[0].share("midnights") == 1:
+        day, time = plain[0].sql, clock_times[0].sql
+        both = f"CAST({day} AS DATE) + CAST({time} AS TIME)"
+        draft.ask("ts", [both, *plain], f"which is the time of the {what}?", about=clock_times)
+        return
     if len(plain) == 1:
+        missing = int(plain[0].stats["n"] - plain[0].stats["filled"])
+        if missing:
+            draft.note(f"{plain[0].name} is missing in {missing} rows, which will be refused.")
         _map_clock(draft, plain[0], readable[plain[0].path], free, what)
         return
     if len(plain) > 1:

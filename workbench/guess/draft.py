@@ -54,6 +54,7 @@ class Draft:
     features: dict[str, str] = field(default_factory=dict)
     signals: list[Signal] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    asked: set[tuple[str, ...]] = field(default_factory=set)
 
     def map(
         self, name: str, column: Column, *, expression: str | None = None, why: str = ""
@@ -62,8 +63,16 @@ class Draft:
         self.columns[name] = Line(expression or column.mapping, why)
         self.mapped[name] = column
 
-    def ask(self, name: str, options: Sequence[Column | str], question: str) -> None:
-        """Leave the field `name` to a person."""
+    def ask(
+        self,
+        name: str,
+        options: Sequence[Column | str],
+        question: str,
+        *,
+        about: Sequence[Column] = (),
+    ) -> None:
+        """Leave the field `name` to a person; `about` are columns that options express."""
+        self.asked.update(o.path for o in (*options, *about) if isinstance(o, Column))
         written = tuple(o.mapping if isinstance(o, Column) else o for o in options)
         self.asks[name] = Ask(written, question)
 
@@ -97,7 +106,7 @@ class Draft:
     def fits(self, name: str, column: Column) -> bool:
         """Whether every value of the sample casts to the field's type and passes its check."""
         target = contract.table(self.table).columns[name]
-        value = f"nullif(trim(CAST({column.sql} AS VARCHAR)), '')"
+        value = f"nullif(trim({column.text_sql}), '')"
         cast = f"TRY_CAST({column.sql} AS {target.type})"
         if column.nested and target.type == "VARCHAR":
             return True

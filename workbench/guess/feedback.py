@@ -2,49 +2,39 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from workbench.guess.clock import looks_like_index, set_clock, set_received_at
 from workbench.guess.draft import Draft, Line, Signal
+from workbench.guess.events import GLANCE, Event, given, write_query
 from workbench.guess.files import literal
-from workbench.guess.inferences import people, row_key
-from workbench.guess.keys import Join
-from workbench.guess.names import (
-    IMPLICIT,
-    LABELS,
-    RATINGS,
-    THUMBS,
-    Evidence,
-    evidence,
-    is_about,
-    words,
-)  # fmt: skip
+from workbench.guess.inferences import people
+from workbench.guess.keys import NEARLY_UNIQUE, Join, uniqueness
+from workbench.guess.names import Evidence, evidence
 from workbench.guess.profile import Column
-from workbench.guess.signals import classify, is_verdict
+from workbench.guess.same_file import map_same_file
+from workbench.guess.verdicts import (
+    classified,
+    judging_columns,
+    left_over,
+    map_texts,
+    named_signals,
+    signal_name,
+)  # fmt: skip
 
-GLANCE = "please glance at this"
-
-
-@dataclass(frozen=True)
-class _Event:
-    """One event that a row of the source becomes."""
-
-    name: str
-    value: str
-    where: str
+#: Names that say what a row is, not which signal it holds, unless a value stands beside them.
+_VAGUE_NAMES = frozenset({"name", "type", "action", "event"})
 
 
 def map_feedback(draft: Draft, inferences: Draft, join: Join, *, same_file: bool) -> None:
     """Fill `draft` with what the feedback file says."""
     if same_file:
-        _map_same_file(draft, inferences)
+        map_same_file(draft, inferences)
         return
     _target(draft, join)
     _feedback_id(draft)
     set_clock(draft, what="feedback event")
     set_received_at(draft)
     _raters(draft)
-    _texts(draft)
+    map_texts(draft)
     _values(draft, inferences)
 
 
@@ -82,7 +72,13 @@ def _feedback_id(draft: Draft) -> None:
         if not column.key_like or looks_like_index(column):
             continue
         level = evidence("feedback_id", column.path)
-        if not draft.sample.unique(column):
+        repeats = not draft.sample.unique(column)
+        if repeats and level >= Evidence.SYNONYM:
+            share = uniqueness(draft.sample, column)
+            if share >= NEARLY_UNIQUE:
+                draft.note(f"{column.name} repeats in few rows, which count as duplicates.")
+                repeats = False
+        if repeats:
             if level >= Evidence.SYNONYM:
                 draft.ask(
                     "feedback_id", [column],
@@ -118,28 +114,6 @@ def _raters(draft: Draft) -> None:
             draft.map(name, called[0])
 
 
-def _texts(draft: Draft) -> None:
-    for name in ("corrected_output", "comment"):
-        called = [c for c in draft.named(name) if c.text or (c.filled and not c.numeric)]
-        called = [c for c in called if not is_verdict(c.domain)]
-        if len(called) == 1:
-            draft.map(name, called[0])
-        elif called:
-            draft.ask(name, called, f"which column is the {name}?")
-
-
-def _judging(draft: Draft) -> list[Column]:
-    """Free columns that are called like a signal, or like a value."""
-    return [
-        c
-        for c in draft.free
-        if not c.nested and (
-            evidence("value", c.path)
-            or any(is_about(c.path, names) for names in (THUMBS, RATINGS, LABELS))
-        )
-    ]  # fmt: skip
-
-
 def _values(draft: Draft, inferences: Draft) -> None:
     names = [
         c
@@ -149,7 +123,9 @@ def _values(draft: Draft, inferences: Draft) -> None:
     names = [c for c in names if not c.numeric and c.stats["distinct"] <= 30]
     exact = [c for c in names if evidence("name", c.path) is Evidence.EXACT]
     names = exact or names
-    judging = [c for c in _judging(draft) if c not in names]
+    if not any(evidence("value", c.path) for c in draft.free):
+        names = [c for c in names if c.spoken not in _VAGUE_NAMES]
+    judging = [c for c in judging_columns(draft) if c not in names]
     valued = [c for c in judging if evidence("value", c.path)]
     if {"chosen_id", "rejected_id"} <= set(draft.columns) and not judging:
         draft.columns["name"] = Line("'preference'", "a constant")
@@ -159,24 +135,30 @@ def _values(draft: Draft, inferences: Draft) -> None:
         draft.ask("name", names, "which column is the name of the signal?")
         return
     if (names and len(judging) <= 1) or (len(valued) == 1 and names):
-        value = valued[0] if valued else (judging[0] if judging else _only_left(draft, names))
+        value = valued[0] if valued else (judging[0] if judging else _onlyleft_over(draft, names))
+        if value is None and "corrected_output" not in draft.columns:
+            draft.ask("value", left_over(draft), "which column is the value of the signal?")
+            draft.ask("name", names, "is this the name of the signal, or its value?")
+            return
         draft.map("name", names[0])
         if value is None:
-            if "corrected_output" in draft.columns:
-                return
-            draft.ask("value", _left(draft), "which column is the value of the signal?")
             return
         draft.map("value", value)
-        _named_signals(draft, inferences, names[0], value)
+        named_signals(draft, inferences, names[0], value)
         return
     if not judging and "corrected_output" in draft.columns:
         draft.columns["name"] = Line("'correction'", "a constant")
         draft.signals.append(Signal("correction", "correction"))
         return
+    if not judging and "comment" in draft.columns and not left_over(draft):
+        draft.columns["value"] = draft.columns["comment"]
+        draft.columns["name"] = Line("'comment'", "a constant")
+        draft.signals.append(Signal("comment", "comment"))
+        return
     if not judging:
-        only = _only_left(draft, [])
+        only = _onlyleft_over(draft, [])
         if only is None:
-            draft.ask("value", _left(draft), "which column is the value of the signal?")
+            draft.ask("value", left_over(draft), "which column is the value of the signal?")
             return
         judging = [only]
     if len(judging) == 1 and "corrected_output" not in draft.columns:
@@ -185,233 +167,30 @@ def _values(draft: Draft, inferences: Draft) -> None:
     _several_signals(draft, inferences, judging)
 
 
-def _left(draft: Draft) -> list[Column]:
-    return [c for c in draft.free if not c.nested and not looks_like_index(c) and not c.temporal]
-
-
-def _only_left(draft: Draft, names: list[Column]) -> Column | None:
-    left = [c for c in _left(draft) if c not in names]
+def _onlyleft_over(draft: Draft, names: list[Column]) -> Column | None:
+    left = [c for c in left_over(draft) if c not in names]
     return left[0] if len(left) == 1 else None
 
 
-def _signal_name(column: Column) -> str:
-    if evidence("value", column.path):
-        return "feedback"
-    return column.path[-1]
-
-
 def _one_signal(draft: Draft, inferences: Draft, column: Column) -> None:
-    name = _signal_name(column)
-    signal = _classified(draft, inferences, name, column)
+    name = signal_name(column)
+    signal = classified(draft, inferences, name, column)
     draft.map("value", column)
     draft.columns["name"] = Line(literal(name), "a constant: the file holds one signal")
     draft.signals.append(signal)
-
-
-def _classified(draft: Draft, inferences: Draft, name: str, column: Column) -> Signal:
-    prediction = inferences.mapped.get("prediction")
-    return classify(
-        name,
-        column.path[-1],
-        draft.sample.all_values(column),
-        classes=inferences.sample.all_values(prediction) if prediction else {},
-        agreement=_agreement(draft, inferences, column),
-        numeric=column.numeric,
-        prose=column.text,
-    )
-
-
-def _agreement(draft: Draft, inferences: Draft, column: Column) -> float | None:
-    """Cohen's kappa of a value and the prediction, over the joined samples."""
-    prediction, key = inferences.mapped.get("prediction"), inferences.mapped.get("request_id")
-    target = draft.mapped.get("request_id")
-    if prediction is None or key is None or target is None:
-        return None
-
-    def plain(column: Column) -> str:
-        text = f"lower(trim(CAST({column.sql} AS VARCHAR), ' \"'))"
-        text = f"regexp_replace({text}, '\\.0$', '')"
-        return f"CASE {text} WHEN 'true' THEN '1' WHEN 'false' THEN '0' ELSE {text} END"
-
-    joined = (
-        f"(SELECT p, v FROM (SELECT CAST({key.sql} AS VARCHAR) AS k, {plain(prediction)} AS p "
-        f"FROM {inferences.sample.view}) JOIN (SELECT CAST({target.sql} AS VARCHAR) AS k, "
-        f"{plain(column)} AS v FROM {draft.sample.view}) USING (k) "
-        "WHERE p IS NOT NULL AND v IS NOT NULL)"
-    )
-    rows = draft.sample.connection.execute(
-        f"SELECT p, v, count(*) FROM {joined} GROUP BY ALL"
-    ).fetchall()
-    n = sum(count for *_, count in rows)
-    if n < 20:
-        return None
-    same = sum(count for p, v, count in rows if p == v) / n
-    by_p: dict[str, float] = {}
-    by_v: dict[str, float] = {}
-    for p, v, count in rows:
-        by_p[p] = by_p.get(p, 0) + count / n
-        by_v[v] = by_v.get(v, 0) + count / n
-    chance = sum(share * by_v.get(value, 0) for value, share in by_p.items())
-    return (same - chance) / (1 - chance) if chance < 1 else None
-
-
-def _named_signals(draft: Draft, inferences: Draft, names: Column, value: Column) -> None:
-    """Classify each signal of a file whose rows say which signal they are."""
-    prediction = inferences.mapped.get("prediction")
-    classes = inferences.sample.all_values(prediction) if prediction else {}
-    rows = draft.sample.connection.execute(
-        f"SELECT CAST({names.sql} AS VARCHAR) AS s, CAST({value.sql} AS VARCHAR) AS v, count(*) "
-        f"FROM {draft.sample.view} WHERE s IS NOT NULL AND v IS NOT NULL GROUP BY ALL ORDER BY 1, 2"
-    ).fetchall()
-    found: dict[str, dict[str, int]] = {}
-    for signal, text, count in rows:
-        if text.strip():
-            found.setdefault(signal, {})[text] = count
-    for signal, values in found.items():
-        numeric = all(_is_number(text) for text in values)
-        prose = sum(" " in text for text in values) > 0.3 * len(values) and not numeric
-        few = values if len(values) <= 60 and not (prose and len(values) > 12) else {}
-        draft.signals.append(
-            classify(signal, "", few, classes=classes, agreement=None, numeric=numeric, prose=prose)
-        )
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _several_signals(draft: Draft, inferences: Draft, judging: list[Column]) -> None:
     """Turn a row with several signals into one event for each."""
     events = []
     for column in judging:
-        name = _signal_name(column)
-        draft.signals.append(_classified(draft, inferences, name, column))
-        events.append(_Event(name, f"CAST({column.sql} AS VARCHAR)", _given(column)))
+        name = signal_name(column)
+        draft.signals.append(classified(draft, inferences, name, column))
+        events.append(Event(name, column.text_sql, given(column)))
     correction = draft.mapped.get("corrected_output")
     if correction is not None:
         draft.signals.append(Signal("correction", "correction"))
-        events.append(_Event("correction", "NULL", _given(correction)))
+        events.append(Event("correction", "NULL", given(correction)))
     listed = ", ".join(column.name for column in judging)
     draft.note(f"a row holds several signals ({listed}); sql makes each an event: {GLANCE}.")
-    _hatch(draft, events)
-
-
-def _given(column: Column) -> str:
-    return f"nullif(trim(CAST({column.sql} AS VARCHAR)), '') IS NOT NULL"
-
-
-def _hatch(draft: Draft, events: list[_Event], request_id: str | None = None) -> None:
-    """Write the query that makes one event per signal; its columns are named as the contract's."""
-    kept = {
-        name: (line.expression, draft.mapped[name].sql)
-        for name, line in draft.columns.items()
-        if name in draft.mapped and name not in ("name", "value", "feedback_id", "corrected_output")
-    }
-    correction = draft.mapped.get("corrected_output")
-    event_id = draft.mapped.get("feedback_id")
-    parts = []
-    for event in events:
-        picks = []
-        if request_id is not None:
-            picks.append(f"{request_id} AS request_id")
-        if event_id is not None:
-            suffix = literal(":" + event.name)
-            picks.append(f"CAST({event_id.sql} AS VARCHAR) || {suffix} AS feedback_id")
-        for name, (expression, sql) in kept.items():
-            picks.append(
-                f"{sql if expression == draft.mapped[name].mapping else expression} AS {name}"
-            )
-        picks.append(f"{literal(event.name)} AS name")
-        picks.append(f"{event.value} AS value")
-        if correction is not None:
-            own = correction.sql if event.name == "correction" else "NULL"
-            picks.append(f"{own} AS corrected_output")
-        parts.append(f"SELECT {', '.join(picks)}\nFROM source\nWHERE {event.where}")
-    draft.sql = "\nUNION ALL\n".join(parts)
-    for name in (*kept, "feedback_id", "corrected_output"):
-        draft.columns.pop(name, None)
-
-
-def _map_same_file(draft: Draft, inferences: Draft) -> None:
-    """Take the signals out of the inference log itself."""
-    key = inferences.mapped.get("request_id")
-    request_id = f"CAST({key.sql} AS VARCHAR)" if key is not None else row_key(draft)
-    if "request_id" in inferences.asks:
-        draft.ask("request_id", inferences.asks["request_id"].options, "as for the inferences")
-    for name in ("ts", "user_id", "session_id", "trace_id"):
-        column = inferences.mapped.get(name)
-        if column is not None:
-            draft.map(name, column, expression=inferences.columns[name].expression)
-    if "ts" in draft.mapped:
-        draft.note("the events have no time of their own: they are given that of the inference.")
-    elif "ts" in inferences.asks:
-        ask = inferences.asks["ts"]
-        draft.ask("ts", ask.options, ask.question)
-    else:
-        draft.settings["clock"] = "none"
-    taken = inferences.used
-    judging = [c for c in _judging(draft) if c.path not in taken]
-    judging = [c for c in judging if c.spoken != "score" or is_verdict(c.domain)]
-    _texts(draft)
-    comment = draft.mapped.get("corrected_output")
-    events = []
-    for column in judging:
-        draft.mapped[f"signal:{column.name}"] = column
-        name = _signal_name(column)
-        draft.signals.append(_classified(draft, inferences, name, column))
-        events.append(_Event(name, f"CAST({column.sql} AS VARCHAR)", _given(column)))
-    for column in draft.free:
-        if column.path in taken or len(column.path) > 1 or not _acted(column):
-            continue
-        draft.mapped[f"signal:{column.name}"] = column
-        name = _action(column)
-        empty = "('', '[]', 'null', 'None')"
-        text = _list_text(column)
-        value = f"CASE WHEN {text} NOT IN {empty} THEN 1 ELSE 0 END"
-        events.append(_Event(name, f"CAST({value} AS VARCHAR)", f"{column.sql} IS NOT NULL"))
-        draft.signals.append(Signal(name, "binary"))
-        draft.note(
-            f"{column.name} holds lists of what a user did: each row becomes one event {name!r}, "
-            f"1 where the list is not empty, else 0: {GLANCE}."
-        )
-    if comment is not None:
-        draft.signals.append(Signal("correction", "correction"))
-        events.append(_Event("correction", "NULL", _given(comment)))
-    if not events:
-        left = [c for c in _left(draft) if c.path not in taken]
-        draft.ask("value", left, "which column is the feedback?")
-        return
-    if judging:
-        draft.note(f"the feedback is taken out of the inference log by sql: {GLANCE}.")
-    draft.mapped.pop("request_id", None)
-    _hatch(draft, events, request_id)
-
-
-def _list_text(column: Column) -> str:
-    if column.nested and column.type != "JSON":
-        return f"CAST(to_json({column.sql}) AS VARCHAR)"
-    return f"trim(CAST({column.sql} AS VARCHAR))"
-
-
-def _acted(column: Column) -> bool:
-    """Whether a column lists what a user did with the answer."""
-    actions = set(words(column.path[-1])) & set(IMPLICIT)
-    return bool(actions) and column.share("lists") > 0.98
-
-
-_DONE = {
-    "copy": "copied", "click": "clicked", "accept": "accepted", "paste": "pasted",
-    "like": "liked", "share": "shared", "apply": "applied", "insert": "inserted",
-    "purchase": "purchased", "action": "acted",
-}  # fmt: skip
-
-
-def _action(column: Column) -> str:
-    for word in words(column.path[-1]):
-        if word in IMPLICIT:
-            return _DONE.get(word, word)
-    return column.path[-1]
+    write_query(draft, events)

@@ -30,10 +30,9 @@ def map_features(draft: Draft, reserved: set[tuple[str, ...]]) -> None:
     """Take what is left of a table of predictions as features, with their types."""
     if "prediction" not in draft.columns or {"input", "output"} & set(draft.columns):
         return
-    asked = {option for ask in draft.asks.values() for option in ask.options}
     for column in draft.free:
         skip = column.path in reserved or len(column.path) > 1 or column.nested
-        if skip or column.mapping in asked or looks_like_index(column):
+        if skip or column.path in draft.asked or looks_like_index(column):
             continue
         draft.features[column.path[0]] = _feature_type(draft, column)
 
@@ -41,7 +40,7 @@ def map_features(draft: Draft, reserved: set[tuple[str, ...]]) -> None:
 def _feature_type(draft: Draft, column: Column) -> str:
     if draft.sample.group.format == "parquet" or column.type not in ("VARCHAR", "JSON"):
         known = {"INTEGER": "BIGINT", "SMALLINT": "BIGINT", "TINYINT": "BIGINT", "FLOAT": "DOUBLE"}
-        return known.get(column.type, column.type)
+        return "VARCHAR" if column.type.startswith("ENUM") else known.get(column.type, column.type)
     for dtype, likely in (
         ("BIGINT", column.share("plain_integers") == 1),
         ("DOUBLE", column.numeric),
@@ -81,7 +80,7 @@ def row_key(draft: Draft) -> str:
     """Return SQL of a key made of the row's place in its file."""
     if len(draft.sample.group.files) == 1:
         return "CAST(source_row AS VARCHAR)"
-    return "parse_filename(source_file) || ':' || source_row"
+    return "source_file || ':' || source_row"
 
 
 def row_key_sql(draft: Draft) -> str:
@@ -225,7 +224,7 @@ def _score(draft: Draft) -> None:
         ranges = ", ".join(
             f"{c.name} holds {c.stats['low']:g} to {c.stats['high']:g}" for c in scored if c.numeric
         )
-        draft.ask("score", options, f"{question} {ranges}".strip())
+        draft.ask("score", options, f"{question} {ranges}".strip(), about=scored)
         return
     column, prediction = good[0], draft.mapped.get("prediction")
     if prediction is None or len(prediction.domain) != 2:
@@ -297,7 +296,7 @@ def _numbers(draft: Draft) -> None:
         "input_tokens": lambda c: c.integral,
         "output_tokens": lambda c: c.integral,
         "cost": lambda c: c.numeric,
-        "propensity": _unit,
+        "propensity": lambda c: c.numeric,
         "position": lambda c: c.integral,
         "step": lambda c: c.integral,
     }

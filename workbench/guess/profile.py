@@ -112,7 +112,14 @@ class Column:
     @property
     def nested(self) -> bool:
         """Whether a value is a struct, a list, a map or JSON."""
-        return self.type.endswith("]") or self.type.startswith(("STRUCT", "MAP", "JSON"))
+        if self.type == "JSON":
+            return self.share("lists") + self.share("dicts") > 0
+        return _is_nested(self.type)
+
+    @property
+    def text_sql(self) -> str:
+        """The value as text; a JSON text without its quotes."""
+        return _text(self.sql, self.type)
 
     @property
     def numeric(self) -> bool:
@@ -180,7 +187,7 @@ class Sample:
     def keys(self, column: Column) -> str:
         """Return SQL of the relation `k` (VARCHAR) of all the column's values, up to a bound."""
         return (
-            f"(SELECT CAST({column.sql} AS VARCHAR) AS k FROM "
+            f"(SELECT {column.text_sql} AS k FROM "
             f"{reader(self.group.files, self.group.format)} LIMIT {KEY_ROWS})"
         )
 
@@ -246,9 +253,7 @@ def _profile(
     connection: duckdb.DuckDBPyConnection, view: str, path: tuple[str, ...], dtype: str
 ) -> list[Column]:
     value = ".".join(quote(part) for part in path)
-    text = (
-        f"CAST(to_json({value}) AS VARCHAR)" if _is_nested(dtype) else f"CAST({value} AS VARCHAR)"
-    )
+    text = _text(value, dtype)
     source = (
         f"(SELECT nullif(trim({text}), '') AS t, TRY_CAST(t AS DOUBLE) AS d, "
         f"CASE WHEN isfinite(d) THEN d END AS x FROM {view})"
@@ -276,3 +281,11 @@ def _profile(
 
 def _is_nested(dtype: str) -> bool:
     return dtype.endswith("]") or dtype.startswith(("STRUCT", "MAP"))
+
+
+def _text(value: str, dtype: str) -> str:
+    if dtype == "JSON":
+        return f"({value} ->> '$')"
+    return (
+        f"CAST(to_json({value}) AS VARCHAR)" if _is_nested(dtype) else f"CAST({value} AS VARCHAR)"
+    )

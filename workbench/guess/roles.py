@@ -49,7 +49,8 @@ def is_feedback(sample: Sample) -> bool:
     judged = any(
         is_about(c.path, names) for c in sample.columns for names in (THUMBS, RATINGS, LABELS)
     )
-    return bool(judged or _speaks_of(sample, "value", "corrected_output", "chosen_id"))
+    rated = _speaks_of(sample, "value", "corrected_output", "chosen_id", "rater_id", "retracts")
+    return bool(judged or rated)
 
 
 def is_inferences(sample: Sample) -> bool:

@@ -24,7 +24,7 @@ _SCALES = ((1, 5), (1, 7), (0, 10), (1, 10))
 
 
 def normal(value: str) -> str:
-    """Return a value as signals compare it: unquoted, whole numbers without fraction, booleans small."""
+    """Return a value as signals compare it: unquoted, whole numbers without .0, small booleans."""
     text = value.strip()
     if len(text) > 1 and text[0] == text[-1] == '"':
         text = text[1:-1].strip()
