@@ -1,0 +1,425 @@
+"""A build: one immutable DuckDB file over pinned versions of the lake.
+
+Everything is made anew in a file of its own and published by replacing the manifest; a reader
+keeps the build that it opened, and a build that was killed leaves the previous one in force.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import ibis
+
+from workbench import __version__, attribution, engine, enrich, labels
+from workbench import ingest as ingesting
+from workbench.build import contexts as build_contexts
+from workbench.build import events, manifest, views
+from workbench.build.lock import writing
+from workbench.build.sources import LakeTable, open_table
+from workbench.contexts import age_column, reason_column
+from workbench.engine import literal
+from workbench.errors import DataError
+from workbench.ingest.files import superseded
+from workbench.lake import Lake
+from workbench.project import Project
+
+STATUSES = ("invalid", "duplicate", "spam", "attributed", "ambiguous", "orphan")
+
+
+def build(
+    project: Project,
+    *,
+    as_of: str | None = None,
+    narrate: Callable[[str], None] = lambda _: None,
+) -> dict[str, Any]:
+    """Read what is new, build, and publish.
+
+    Parameters
+    ----------
+    project
+        The project.
+    as_of
+        Time to which maturity is measured; the greatest ``received_at`` when None.
+    narrate
+        Receives one line per step.
+
+    Returns
+    -------
+    dict
+        The manifest in force, with ``notes`` of the ingest and ``fresh``: whether anything was
+        new.
+    """
+    with writing(project):
+        seconds: dict[str, float] = {}
+        started = time.perf_counter()
+        report = ingesting.ingest(project, narrate=narrate)
+        seconds["ingest"] = time.perf_counter() - started
+        lake = Lake(project.state)
+        tables = {
+            name: open_table(lake, name)
+            for name in (
+                "ingests", "inferences", "feedback", "quarantine",
+                *(context.source.table for context in project.contexts),
+            )
+        }  # fmt: skip
+        key = _key(project, tables, as_of)
+        current = manifest.read(project)
+        if current is not None and current["key"] == key:
+            return {**current, "seconds": seconds, "notes": report.notes, "fresh": False}
+        narrate("building")
+        build_id = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{key[:8]}"
+        folder = project.state / "builds"
+        folder.mkdir(exist_ok=True)
+        unfinished = folder / f"{build_id}.unfinished"
+        made = _make(project, tables, unfinished, as_of, seconds)
+        result = {
+            "build": build_id,
+            "file": f"builds/{build_id}.duckdb",
+            "key": key,
+            "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
+            "tables": {name: t.version for name, t in tables.items() if t.version is not None},
+            "files": sorted(
+                file
+                for name in ("inferences", "feedback", "quarantine")
+                for file in tables[name].files
+            ),
+            "seconds": {name: round(value, 3) for name, value in seconds.items()},
+            **made,
+        }
+        manifest.publish(project, result, unfinished)
+        return {**result, "notes": report.notes, "fresh": True}
+
+
+def _key(project: Project, tables: dict[str, LakeTable], as_of: str | None) -> str:
+    """Identity of what a build is made from; equal keys give equal builds."""
+    parts = [
+        __version__,
+        manifest.FORMAT,
+        project.config_id,
+        as_of,
+        sorted((name, table.version) for name, table in tables.items()),
+    ]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
+
+
+def _make(
+    project: Project,
+    tables: dict[str, LakeTable],
+    target: Path,
+    as_of: str | None,
+    seconds: dict[str, float],
+) -> dict[str, Any]:
+    """Fill a build file; what the manifest says of it."""
+    connection = engine.connect(temp=project.state / "tmp")
+    try:
+        backend = engine.backend(connection)
+        connection.execute(f"ATTACH {literal(str(target))} AS build")
+        connection.execute("USE build")
+        connection.execute("CREATE SCHEMA narrow")
+        connection.execute(f"SET VARIABLE root = {literal(str(project.state) + '/')}")
+        clock = _Stopwatch(seconds)
+        register = ingesting.register(connection, Lake(project.state))
+        replaced, continued = superseded([record for _, record, _ in register])
+        events.readings(
+            connection, [(name, r.ingest_id) for name, r, _ in register], replaced, continued
+        )
+        events.inferences(connection, backend, project, tables["inferences"])
+        events.feedback(connection, backend, project, tables["feedback"])
+        clock("sort out")
+        _attribute(connection, backend, project)
+        clock("attribute")
+        horizon = _as_of(connection, as_of)
+        _label(connection, backend, project, tables, horizon)
+        clock("label")
+        joined = tuple((c, tables[c.source.table]) for c in project.contexts)
+        reports = _enrich(connection, backend, project, joined)
+        clock("enrich")
+        status = _ledger(connection, project, tables)
+        views.create(
+            connection, project, tables["inferences"], tables["feedback"], tables["quarantine"]
+        )
+        _assert_grains(connection)
+        connection.execute("CHECKPOINT build")
+        connection.execute("USE memory")
+        connection.execute("DETACH build")
+        clock("finish")
+        status["contexts"] = reports
+        return {"as_of": horizon, "ledger": status["ledger"], "status": status}
+    finally:
+        connection.close()
+
+
+class _Stopwatch:
+    """Writes down how long each stage took."""
+
+    def __init__(self, seconds: dict[str, float]) -> None:
+        self._seconds = seconds
+        self._last = time.perf_counter()
+
+    def __call__(self, stage: str) -> None:
+        now = time.perf_counter()
+        self._seconds[stage] = now - self._last
+        self._last = now
+
+
+def _attribute(
+    connection: duckdb.DuckDBPyConnection, backend: Any, project: Project
+) -> None:
+    found = attribution.attribute(
+        backend.table("feedback", database="narrow").select(*attribution.EVENT_COLUMNS),
+        backend.table("inferences", database="narrow").select(*attribution.INFERENCE_COLUMNS),
+        fallback=project.fallback,
+        window=project.window,
+    )
+    connection.execute(f"CREATE TABLE narrow.attribution AS {engine.sql_of(found)}")
+    credited = attribution.credits(backend.table("attribution", database="narrow"))
+    connection.execute(f"CREATE TABLE narrow.credits AS {engine.sql_of(credited)}")
+
+
+def _as_of(connection: duckdb.DuckDBPyConnection, given: str | None) -> str | None:
+    """The build's ``as_of`` as ISO text; None without clocks."""
+    if given is None:
+        sql = "SELECT max(t) FROM (SELECT max(received_at) AS t FROM narrow.feedback " \
+              "UNION ALL SELECT max(ts) FROM narrow.inferences)"
+        moment = engine.scalar(connection, sql)
+    else:
+        try:
+            moment = engine.scalar(connection, f"SELECT CAST({literal(given)} AS TIMESTAMPTZ)")
+        except duckdb.Error as error:
+            raise DataError(
+                f"--as-of {given!r} is not a time.", "Write it as 2026-01-31T12:00:00Z."
+            ) from error
+    return None if moment is None else moment.astimezone(UTC).isoformat()
+
+
+def _label(
+    connection: duckdb.DuckDBPyConnection,
+    backend: Any,
+    project: Project,
+    tables: dict[str, LakeTable],
+    as_of: str | None,
+) -> None:
+    _same_output(connection, tables)
+    feedback = backend.table("feedback", database="narrow")
+    found = backend.table("attribution", database="narrow")
+    same = backend.table("same_output")
+    judged = feedback.drop("request_id").inner_join(
+        found.filter(found["status"] == "attributed").select(
+            "feedback_id", "request_id", "retracted"
+        ),
+        "feedback_id",
+    )
+    judged = judged.left_join(same, judged["row_id"] == same["same_row"]).drop("same_row")
+    inferences = backend.table("inferences", database="narrow")
+    rewarded = labels.rewarded(judged, inferences)
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE rewarded AS {engine.sql_of(rewarded)}")
+    horizon = None if as_of is None else ibis.timestamp(as_of).cast("timestamp('UTC')")
+    resolved = labels.resolve(
+        backend.table("rewarded"),
+        inferences,
+        policy=project.policy,
+        signals=project.label_signals,
+        maturity=project.maturity,
+        as_of=horizon,
+    )
+    connection.execute(f"CREATE TABLE narrow.labels AS {engine.sql_of(resolved)}")
+
+
+def _same_output(connection: duckdb.DuckDBPyConnection, tables: dict[str, LakeTable]) -> None:
+    """Whether each correction equals the output: the one comparison that needs wide columns."""
+    any_correction = engine.scalar(
+        connection, "SELECT count(*) FROM narrow.feedback WHERE kind = 'correction'"
+    )
+    if not any_correction or "output" not in tables["inferences"].columns:
+        connection.execute(
+            "CREATE OR REPLACE TEMP TABLE same_output AS "
+            "SELECT NULL::BIGINT AS same_row, NULL::BOOLEAN AS same_output WHERE false"
+        )
+        return
+    connection.execute(
+        "CREATE OR REPLACE TEMP TABLE same_output AS SELECT f.row_id AS same_row, "
+        "c.corrected_output = o.output AS same_output FROM narrow.feedback f "
+        "JOIN narrow.attribution a USING (feedback_id) "
+        "JOIN narrow.inferences i ON a.request_id = i.request_id "
+        f"JOIN (SELECT row_id, corrected_output FROM {tables['feedback'].relation}) c "
+        "ON f.row_id = c.row_id "
+        f"JOIN (SELECT row_id, output FROM {tables['inferences'].relation}) o "
+        "ON i.row_id = o.row_id WHERE f.kind = 'correction'"
+    )
+
+
+def _enrich(
+    connection: duckdb.DuckDBPyConnection,
+    backend: Any,
+    project: Project,
+    joined: tuple[tuple[Any, LakeTable], ...],
+) -> dict[str, Any]:
+    inferences = build_contexts.join_all(connection, backend, joined)
+    immature = "not_mature" if project.maturity.total_seconds() > 0 else "no_feedback"
+    touched = backend.table("rewarded").filter(
+        lambda t: t["request_id"].notnull() & ~t["retracted"]
+        & (t["reward"].notnull() | t["class"].notnull())
+    ).select(__touched="request_id").distinct()  # fmt: skip
+    inferences = inferences.left_join(touched, inferences["request_id"] == touched["__touched"])
+    reason = ibis.cases(
+        (inferences["__touched"].isnull(), "no_feedback"),
+        (inferences["ts"].isnull(), "no_clock" if immature == "not_mature" else "not_deciding"),
+        else_=immature if immature == "not_mature" else "not_deciding",
+    )
+    enriched = enrich.with_labels(
+        inferences,
+        backend.table("labels", database="narrow"),
+        positive_class=project.positive_class,
+        unlabelled=reason,
+    ).drop("__touched")
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE enriching AS {engine.sql_of(enriched)}")
+    reports = build_contexts.report(connection, joined)
+    private = ", ".join(
+        f"{engine.identifier(c)}"
+        for context, _ in joined
+        for c in (age_column(context.name), reason_column(context.name))
+    )
+    exclude = ", ".join(part for part in ("ingest_id, source_file, source_row", "") if part)
+    connection.execute(
+        f"CREATE TABLE narrow.enriched_inferences AS SELECT * EXCLUDE ({exclude}"
+        f"{', ' + private if private else ''}) FROM enriching"
+    )
+    if private:
+        connection.execute(
+            f"CREATE TABLE narrow.contexts AS SELECT request_id, {private} FROM enriching"
+        )
+    rewards = backend.table("rewarded").select(__event="feedback_id", __reward="reward")
+    events_table = backend.table("feedback", database="narrow")
+    events_table = events_table.left_join(
+        rewards, events_table["feedback_id"] == rewards["__event"]
+    )
+    events_table = events_table.mutate(reward=events_table["__reward"]).drop(
+        "__event", "__reward", "ingest_id"
+    )
+    view = enrich.feedback_view(
+        events_table,
+        backend.table("attribution", database="narrow"),
+        backend.table("enriched_inferences", database="narrow"),
+    )
+    connection.execute(f"CREATE TABLE narrow.enriched_feedback AS {engine.sql_of(view)}")
+    return reports
+
+
+def _ledger(
+    connection: duckdb.DuckDBPyConnection, project: Project, tables: dict[str, LakeTable]
+) -> dict[str, Any]:
+    """Count every received row by what became of it, and refuse a ledger that does not add up."""
+    refused = connection.execute(views.refused_counts(project, tables["quarantine"])).fetchall()
+    own = ("duplicate", "spam")
+    feedback = dict.fromkeys(STATUSES, 0)
+    sides: dict[str, dict[str, int]] = {"feedback": {}, "inferences": {}}
+    for table, reason, n in refused:
+        if table not in sides:
+            sides[table] = {}
+        sides[table][reason] = n
+    for reason, n in sides["feedback"].items():
+        feedback[reason if reason in own else "invalid"] += n
+    for status, n in connection.execute(
+        "SELECT status, count(*) FROM narrow.attribution GROUP BY 1"
+    ).fetchall():
+        feedback[status] = n
+    received = int(
+        engine.scalar(connection, "SELECT count(*) FROM narrow.feedback")
+    ) + sum(feedback[status] for status in ("invalid", *own))
+    if received != sum(feedback.values()):
+        raise DataError(
+            f"The ledger does not add up: received {received:,}, but "
+            f"{', '.join(f'{k} {v:,}' for k, v in feedback.items())}.",
+            "This is a defect of the workbench; nothing was published. Please report it.",
+        )
+    accepted = int(engine.scalar(connection, "SELECT count(*) FROM narrow.inferences"))
+    labelled = int(
+        engine.scalar(
+            connection,
+            "SELECT count(*) FROM narrow.enriched_inferences "
+            "WHERE label IS NOT NULL OR reward IS NOT NULL",
+        )
+    )
+    duplicate = sides["inferences"].get("duplicate", 0)
+    invalid = sum(n for reason, n in sides["inferences"].items() if reason != "duplicate")
+    inferences = {
+        "received": accepted + duplicate + invalid,
+        "invalid": invalid,
+        "duplicate": duplicate,
+        "accepted": accepted,
+        "labelled": labelled,
+        "unlabelled": accepted - labelled,
+        "quarantine": {r: n for r, n in sides["inferences"].items() if r != "duplicate"},
+        "flags": dict(
+            connection.execute(
+                "SELECT flag, count(*) FROM (SELECT unnest(flags) AS flag FROM "
+                "narrow.enriched_inferences) GROUP BY 1 ORDER BY 1"
+            ).fetchall()
+        ),
+    }
+    flags = connection.execute(
+        "SELECT count(*) FILTER (early), count(*) FILTER (other_model_version), "
+        "count(*) FILTER (retracted) FROM narrow.attribution"
+    ).fetchone() or (0, 0, 0)
+    methods = connection.execute(
+        "SELECT method, count(*) FROM narrow.attribution WHERE status = 'attributed' "
+        "GROUP BY 1 ORDER BY 1"
+    ).fetchall()
+    ledger = {"received": received, **feedback}
+    rows = [("feedback", status, n) for status, n in ledger.items()]
+    rows += [
+        ("inferences", status, int(inferences[status]))
+        for status in ("received", "invalid", "duplicate", "accepted")
+    ]
+    connection.execute('CREATE TABLE narrow.ledger ("table" VARCHAR, status VARCHAR, n BIGINT)')
+    connection.executemany("INSERT INTO narrow.ledger VALUES (?, ?, ?)", rows)
+    return {
+        "ledger": ledger,
+        "quarantine": {r: n for r, n in sides["feedback"].items() if r not in own},
+        "methods": dict(methods),
+        "flags": dict(zip(("early", "other_model_version", "retracted"), flags, strict=True)),
+        "inferences": inferences,
+        "context_quarantine": {
+            name: reasons for name, reasons in sides.items() if name.startswith("context_")
+        },
+    }
+
+
+def _assert_grains(connection: duckdb.DuckDBPyConnection) -> None:
+    """Refuse a build in which a relation has two rows where there must be one."""
+    grains = {
+        "inferences": "request_id",
+        "feedback": "feedback_id",
+        "attribution": "feedback_id",
+        "labels": "request_id",
+        "enriched_inferences": "request_id",
+        "enriched_feedback": "feedback_id",
+    }
+    for relation, key in grains.items():
+        row = connection.execute(
+            f"SELECT count(*), count(DISTINCT {key}) FROM narrow.{relation}"
+        ).fetchone()
+        if row is not None and row[0] != row[1]:
+            raise DataError(
+                f"{relation} has {row[0]:,} rows for {row[1]:,} {key}s.",
+                "This is a defect of the workbench; nothing was published. Please report it.",
+            )
+    kept = connection.execute(
+        "SELECT (SELECT count(*) FROM narrow.inferences), "
+        "(SELECT count(*) FROM narrow.enriched_inferences), "
+        "(SELECT count(*) FROM narrow.attribution WHERE status = 'attributed'), "
+        "(SELECT count(*) FROM narrow.enriched_feedback)"
+    ).fetchone()
+    if kept is not None and (kept[0] != kept[1] or kept[2] != kept[3]):
+        raise DataError(
+            f"The enriched views hold {kept[1]:,} of {kept[0]:,} inferences and {kept[3]:,} of "
+            f"{kept[2]:,} attributed events.",
+            "This is a defect of the workbench; nothing was published. Please report it.",
+        )

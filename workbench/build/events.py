@@ -1,0 +1,205 @@
+"""The received rows sorted out: which count, which are duplicates, spam, or outside their scale."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import duckdb
+import ibis.backends.duckdb
+
+from workbench import contract, engine, labels
+from workbench.build.sources import LakeTable, contract_relation
+from workbench.engine import identifier, literal
+from workbench.enrich import uncertainty
+from workbench.errors import ConfigError
+from workbench.project import Project, Signal
+
+#: Feedback columns that are long: kept in the lake only and joined late, by row.
+WIDE_FEEDBACK = ("corrected_output", "comment", "tags", "metadata", "raw")
+REFUSED = "narrow.refused"
+
+
+def readings(
+    connection: duckdb.DuckDBPyConnection,
+    register: list[tuple[str, int]],
+    replaced: set[int],
+    continued: set[int],
+) -> None:
+    """Make ``narrow.readings``: which readings of files count."""
+    connection.execute(
+        'CREATE TABLE narrow.readings (ingest_id BIGINT, "table" VARCHAR, live BOOLEAN, '
+        "continued BOOLEAN)"
+    )
+    rows = [(n, table, n not in replaced, n in continued) for table, n in register]
+    if rows:
+        connection.executemany("INSERT INTO narrow.readings VALUES (?, ?, ?, ?)", rows)
+    connection.execute(
+        f"CREATE TABLE {REFUSED} (\"table\" VARCHAR, reason VARCHAR, field VARCHAR, raw VARCHAR, "
+        "source_file VARCHAR, source_row BIGINT, ingested_at TIMESTAMPTZ)"
+    )
+
+
+def live(relation: str) -> str:
+    """The rows of a lake relation whose reading counts."""
+    return (
+        f"(SELECT l.* FROM {relation} l "
+        "SEMI JOIN (SELECT ingest_id FROM narrow.readings WHERE live) r USING (ingest_id))"
+    )
+
+
+def inferences(
+    connection: duckdb.DuckDBPyConnection,
+    backend: ibis.backends.duckdb.Backend,
+    project: Project,
+    table: LakeTable,
+) -> None:
+    """Make ``narrow.inferences``: one row per request_id, without the wide columns.
+
+    Of several rows with one id the least by (ts, content) wins, whatever the order of arrival.
+    """
+    rows = live(contract_relation(project, table))
+    connection.execute(f"CREATE OR REPLACE TEMP VIEW received AS SELECT * FROM {rows}")
+    connection.execute(
+        "CREATE OR REPLACE TEMP TABLE repeated AS SELECT request_id FROM received "
+        "GROUP BY request_id HAVING count(*) > 1"
+    )
+    fields = [
+        f"{identifier(name)} := {identifier(name)}"
+        for name in contract.table("inferences").columns
+    ]
+    connection.execute(
+        "CREATE OR REPLACE TEMP TABLE losers AS SELECT row_id, content, source_file, source_row "
+        "FROM (SELECT *, row_number() OVER (PARTITION BY request_id "
+        "ORDER BY ts NULLS LAST, md5(content), source_file, source_row, row_id) AS place "
+        "FROM (SELECT row_id, request_id, ts, source_file, source_row, "
+        f"CAST(to_json(struct_pack({', '.join(fields)})) AS VARCHAR) AS content "
+        "FROM received SEMI JOIN repeated USING (request_id))) WHERE place > 1"
+    )
+    connection.execute(
+        f"INSERT INTO {REFUSED} SELECT 'inferences', 'duplicate', 'request_id', content, "
+        "source_file, source_row, NULL FROM losers"
+    )
+    winners = uncertainty(backend.table("received"))
+    narrow = [name for name in winners.columns if name not in contract.WIDE_COLUMNS]
+    sql = engine.sql_of(winners.select(*narrow))
+    connection.execute(
+        f"CREATE TABLE narrow.inferences AS SELECT * FROM ({sql}) "
+        "ANTI JOIN losers USING (row_id)"
+    )
+
+
+def feedback(
+    connection: duckdb.DuckDBPyConnection,
+    backend: ibis.backends.duckdb.Backend,
+    project: Project,
+    table: LakeTable,
+) -> None:
+    """Make ``narrow.feedback``: the accepted events with kind and reward; sort out the others."""
+    rows = live(contract_relation(project, table))
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE events AS SELECT * FROM {rows}")
+    conditions = _conditions(connection, project.signals)
+    spam = _condition(connection, "feedback.spam", project.spam, number=False)
+    connection.execute(
+        f"CREATE OR REPLACE TEMP TABLE judged AS SELECT e.*, {conditions} AS positive, "
+        f"coalesce({spam}, false) AS is_spam FROM events e "
+        "LEFT JOIN positives p ON e.row_id = p.positives_row"
+    )
+    events = backend.table("judged")
+    events = events.mutate(kind=labels.effective_kind(events, project.signals))
+    events = events.mutate(reward=labels.signal_reward(events, project.signals))
+    events = events.mutate(is_bad=labels.bad_value(events, project.signals, project.classes))
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE scored AS {engine.sql_of(events)}")
+    content = ", ".join(
+        f"{identifier(name)} := {identifier(name)}"
+        for name in contract.table("feedback").columns
+        if name not in contract.OWN_FEEDBACK_COLUMNS
+    )
+    connection.execute(
+        "CREATE OR REPLACE TEMP TABLE sorted AS SELECT *, CASE WHEN is_bad THEN 'bad_value' "
+        "WHEN place > 1 THEN 'duplicate' WHEN is_spam THEN 'spam' END AS refusal FROM ("
+        "SELECT *, row_number() OVER (PARTITION BY feedback_id, is_bad ORDER BY ts NULLS LAST, "
+        f"md5(CAST(to_json(struct_pack({content})) AS VARCHAR)), source_file, source_row, row_id)"
+        " AS place FROM scored)"
+    )
+    field = "CASE refusal WHEN 'bad_value' THEN 'value' WHEN 'duplicate' THEN 'feedback_id' END"
+    connection.execute(
+        f"INSERT INTO {REFUSED} SELECT 'feedback', refusal, {field}, raw, source_file, source_row, "
+        "ingested_at FROM sorted WHERE refusal IS NOT NULL"
+    )
+    own = ", ".join(("positive", "is_spam", "is_bad", "place", "refusal", *WIDE_FEEDBACK))
+    connection.execute(
+        f"CREATE TABLE narrow.feedback AS SELECT * EXCLUDE ({own}) FROM sorted "
+        "WHERE refusal IS NULL"
+    )
+
+
+def _conditions(
+    connection: duckdb.DuckDBPyConnection, signals: Mapping[str, Signal]
+) -> str:
+    """SQL of whether an event's signal is positive; the conditions are worked out per row first.
+
+    In a condition ``value`` is a number where the condition reads as one, else text.
+    """
+    texts, numbers, cases = [], [], []
+    for position, (name, signal) in enumerate(signals.items()):
+        if signal.positive is None:
+            continue
+        where = f"feedback.signals.{name}.positive"
+        numeric = _binds(connection, signal.positive, number=True)
+        condition = _condition(connection, where, signal.positive, number=numeric)
+        (numbers if numeric else texts).append(f"{condition} AS positive_{position}")
+        cases.append(f"WHEN name = {literal(name)} THEN positive_{position}")
+    connection.execute(
+        "CREATE OR REPLACE TEMP TABLE positives AS SELECT t.row_id AS positives_row"
+        + "".join(f", t.{entry.rsplit(' AS ', 1)[1]}" for entry in texts)
+        + "".join(f", n.{entry.rsplit(' AS ', 1)[1]}" for entry in numbers)
+        + f" FROM (SELECT row_id{''.join(', ' + entry for entry in texts)} FROM events) t "
+        f"JOIN (SELECT row_id{''.join(', ' + entry for entry in numbers)} FROM {_NUMERIC}) n "
+        "USING (row_id)"
+    )
+    return f"CASE {' '.join(cases)} END" if cases else "CAST(NULL AS BOOLEAN)"
+
+
+_NUMERIC = (
+    "(SELECT * REPLACE (TRY_CAST(CASE lower(value) WHEN 'true' THEN '1' WHEN 'false' THEN '0' "
+    "ELSE value END AS DOUBLE) AS value) FROM events)"
+)
+
+
+def _binds(connection: duckdb.DuckDBPyConnection, condition: str, *, number: bool) -> bool:
+    relation = _NUMERIC if number else "events"
+    sample = "CAST(1 AS DOUBLE)" if number else "'a'"
+    try:
+        connection.execute(
+            f"SELECT CAST((\n{condition}\n) AS BOOLEAN) FROM "
+            f"(SELECT * REPLACE ({sample} AS value) FROM "
+            f"(SELECT r.* FROM (SELECT 1) LEFT JOIN (SELECT * FROM {relation} LIMIT 0) r ON true))"
+        ).fetchall()
+    except duckdb.Error:
+        return False
+    return True
+
+
+def _condition(
+    connection: duckdb.DuckDBPyConnection, where: str, condition: str | None, *, number: bool
+) -> str:
+    """A condition from the configuration as SQL.
+
+    Raises
+    ------
+    ConfigError
+        If it does not fit the columns of an event.
+    """
+    if condition is None:
+        return "false"
+    relation = _NUMERIC if number else "events"
+    try:
+        connection.execute(
+            f"SELECT CAST((\n{condition}\n) AS BOOLEAN) FROM {relation} LIMIT 0"
+        )
+    except duckdb.Error as error:
+        raise ConfigError(
+            f"{where} = {condition!r} cannot be used: {engine.message(error)}",
+            "Write an SQL condition over the columns of feedback, such as \"value >= 30\".",
+        ) from error
+    return f"CAST((\n{condition}\n) AS BOOLEAN)"

@@ -1,0 +1,87 @@
+"""The lake as relations that a build's views can keep: file lists relative to the state folder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from workbench import contract, engine
+from workbench.engine import identifier
+from workbench.ingest.mapping import feature_column
+from workbench.lake import Lake
+from workbench.project import Project
+
+#: Lake columns that are not part of the contract.
+PRIVATE = ("row_id", "ingest_id")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LakeTable:
+    """One lake table at one version.
+
+    Attributes
+    ----------
+    name, version
+        Which table, and at which version; None where there is none yet.
+    files
+        Its Parquet files, relative to the state folder.
+    columns
+        Columns that the files have.
+    """
+
+    name: str
+    version: int | None
+    files: tuple[str, ...]
+    columns: tuple[str, ...]
+
+    @property
+    def relation(self) -> str:
+        """SQL relation over the files; reads the variable ``root``."""
+        paths = f"list_transform({engine.list_literal(self.files)}, " \
+                "lambda f: getvariable('root') || f)"
+        return f"read_parquet({paths}, union_by_name = true, hive_partitioning = false)"
+
+
+def open_table(lake: Lake, name: str) -> LakeTable:
+    """The newest version of a lake table."""
+    schema = lake.schema(name)
+    return LakeTable(
+        name=name,
+        version=lake.version(name),
+        files=tuple(lake.files(name)),
+        columns=tuple(schema.names) if schema is not None else (),
+    )
+
+
+def contract_relation(project: Project, table: LakeTable) -> str:
+    """A lake table with the columns of the contract, and `PRIVATE` ones; empty if need be."""
+    selected = ["NULL::BIGINT AS row_id", "NULL::BIGINT AS ingest_id"]
+    if table.files:
+        selected = list(PRIVATE)
+    for column in contract.table(table.name).columns.values():
+        if column.name == "features":
+            selected.append(f"{_features(project, table)} AS features")
+        elif column.name in table.columns:
+            selected.append(identifier(column.name))
+        else:
+            selected.append(f"CAST(NULL AS {column.type}) AS {identifier(column.name)}")
+    for extra in ("flags", "source_file", "source_row"):
+        if table.name == "inferences":
+            dtype = {"flags": "VARCHAR[]", "source_row": "BIGINT"}.get(extra, "VARCHAR")
+            selected.append(extra if extra in table.columns else f"NULL::{dtype} AS {extra}")
+    listed = ", ".join(selected)
+    if not table.files:
+        return f"(SELECT {listed} WHERE false)"
+    return f"(SELECT {listed} FROM {table.relation})"
+
+
+def _features(project: Project, table: LakeTable) -> str:
+    """The features as one struct, as the project configures them."""
+    features = project.inferences.features
+    if not features:
+        return f"CAST(NULL AS {contract.table('inferences').columns['features'].type})"
+    fields = []
+    for name, dtype in features.items():
+        column = feature_column(name)
+        value = identifier(column) if column in table.columns else f"CAST(NULL AS {dtype})"
+        fields.append(f"{identifier(name)} := {value}")
+    return f"struct_pack({', '.join(fields)})"

@@ -1,0 +1,150 @@
+"""The views that analysts read: narrow tables with the lake's wide columns joined late, by row."""
+
+from __future__ import annotations
+
+import duckdb
+
+from workbench import contract, engine
+from workbench.build.events import WIDE_FEEDBACK, live
+from workbench.build.sources import LakeTable, contract_relation
+from workbench.engine import identifier, literal
+from workbench.project import Project
+
+
+def create(
+    connection: duckdb.DuckDBPyConnection,
+    project: Project,
+    inferences: LakeTable,
+    feedback: LakeTable,
+    quarantine: LakeTable,
+) -> None:
+    """Create every view of schema ``main``, with the contract's comments."""
+    lake_inferences = contract_relation(project, inferences)
+    lake_feedback = contract_relation(project, feedback)
+    listed = ", ".join(f"l.{identifier(n)}" for n in contract.table("inferences").columns)
+    connection.execute(
+        f"CREATE VIEW main.inferences AS SELECT {listed} FROM {lake_inferences} l "
+        "SEMI JOIN narrow.inferences n ON l.row_id = n.row_id"
+    )
+    renamed = ", ".join(
+        f"n.{name}" if name in ("kind", "received_at") else f"l.{identifier(name)}"
+        for name in contract.table("feedback").columns
+    )
+    connection.execute(
+        f"CREATE VIEW main.feedback AS SELECT {renamed} FROM {lake_feedback} l "
+        "JOIN narrow.feedback n ON l.row_id = n.row_id"
+    )
+    connection.execute(
+        "CREATE VIEW main.attribution AS SELECT a.*, l.raw, l.source_file, l.source_row "
+        "FROM narrow.attribution a JOIN narrow.feedback n ON a.feedback_id = n.feedback_id "
+        f"JOIN (SELECT row_id, raw, source_file, source_row FROM {lake_feedback}) l "
+        "ON n.row_id = l.row_id"
+    )
+    for name in ("credits", "labels", "ledger"):
+        connection.execute(f"CREATE VIEW main.{name} AS SELECT * FROM narrow.{name}")
+    connection.execute(
+        'CREATE VIEW main.quarantine AS SELECT "table", reason, field, raw, source_file, '
+        f"source_row, ingested_at FROM {_refused_rows(project, quarantine)} "
+        "UNION ALL SELECT * FROM narrow.refused"
+    )
+    _enriched_inferences(connection, lake_inferences)
+    _enriched_feedback(connection, lake_inferences, lake_feedback)
+    _comment(connection)
+
+
+def _refused_rows(project: Project, quarantine: LakeTable) -> str:
+    """Refused rows of readings that count; a broken-off row that was completed since is not one."""
+    rows = live(contract_relation(project, quarantine))
+    return (
+        f"(SELECT q.* FROM {rows} q LEFT JOIN narrow.readings r ON q.ingest_id = r.ingest_id "
+        "WHERE NOT (q.reason IN ('incomplete', 'truncated_file') AND r.continued))"
+    )
+
+
+def refused_counts(project: Project, quarantine: LakeTable) -> str:
+    """Query of how many rows were refused, by table and reason."""
+    return (
+        f'SELECT "table", reason, count(*) FROM (SELECT "table", reason FROM '
+        f"{_refused_rows(project, quarantine)} UNION ALL "
+        'SELECT "table", reason FROM narrow.refused) GROUP BY ALL ORDER BY ALL'
+    )
+
+
+def _enriched_inferences(connection: duckdb.DuckDBPyConnection, lake: str) -> None:
+    wide = ", ".join(contract.WIDE_COLUMNS)
+    columns = engine.columns_of(connection, "narrow.enriched_inferences")
+    order = _ordered(
+        {name: f"n.{identifier(name)}" for name in columns if name != "row_id"},
+        {name: f"w.{identifier(name)}" for name in contract.WIDE_COLUMNS},
+    )
+    connection.execute(
+        f"CREATE VIEW main.enriched_inferences AS SELECT {order} "
+        "FROM narrow.enriched_inferences n "
+        f"JOIN (SELECT row_id, {wide} FROM {lake}) w ON n.row_id = w.row_id"
+    )
+
+
+def _enriched_feedback(
+    connection: duckdb.DuckDBPyConnection, inferences: str, feedback: str
+) -> None:
+    columns = engine.columns_of(connection, "narrow.enriched_feedback")
+    own = {
+        ("feedback_" + name if name in contract.table("inferences").columns else name): name
+        for name in WIDE_FEEDBACK
+        if name != "raw"
+    }
+    order = _ordered(
+        {
+            name: f"n.{identifier(name)}"
+            for name in columns
+            if name not in ("row_id", "feedback_row_id")
+        },
+        {name: f"w.{identifier(name)}" for name in contract.WIDE_COLUMNS},
+    )
+    events = ", ".join(f"e.{identifier(old)} AS {identifier(new)}" for new, old in own.items())
+    connection.execute(
+        f"CREATE VIEW main.enriched_feedback AS SELECT {order}, {events} "
+        "FROM narrow.enriched_feedback n "
+        f"LEFT JOIN (SELECT row_id, {', '.join(contract.WIDE_COLUMNS)} FROM {inferences}) w "
+        "ON n.row_id = w.row_id "
+        f"JOIN (SELECT row_id, {', '.join(own.values())} FROM {feedback}) e "
+        "ON n.feedback_row_id = e.row_id"
+    )
+
+
+def _ordered(narrow: dict[str, str], wide: dict[str, str]) -> str:
+    """The columns of the contract first and in its order, then those that were added."""
+    everything = {**narrow, **wide}
+    first = [name for name in contract.table("inferences").columns if name in everything]
+    rest = [name for name in everything if name not in first]
+    return ", ".join(f"{everything[name]} AS {identifier(name)}" for name in [*first, *rest])
+
+
+def _comment(connection: duckdb.DuckDBPyConnection) -> None:
+    """Carry the contract's comments over to the views and the narrow tables."""
+    known = {name: table.columns for name, table in contract.tables().items()}
+    base = {**known["inferences"], **known["enriched"]}
+    events = {f"feedback_{n}": c for n, c in known["feedback"].items()} | known["feedback"]
+    comments = {
+        "enriched_inferences": base,
+        "enriched_feedback": {**known["attribution"], **events, **base},
+    }
+    for schema, kind in (("main", "VIEW"), ("narrow", "TABLE")):
+        relations = connection.execute(
+            "SELECT table_name, list(column_name) FROM duckdb_columns() "
+            f"WHERE schema_name = {literal(schema)} AND NOT internal "
+            "AND database_name = current_catalog() GROUP BY 1"
+        ).fetchall()
+        for relation, columns in relations:
+            meaning = comments.get(relation, known.get(relation, {}))
+            if relation in known:
+                connection.execute(
+                    f"COMMENT ON {kind} {schema}.{relation} IS "
+                    f"{literal(contract.table(relation).comment)}"
+                )
+            for column in columns:
+                if column in meaning:
+                    connection.execute(
+                        f"COMMENT ON COLUMN {schema}.{relation}.{identifier(column)} IS "
+                        f"{literal(meaning[column].comment)}"
+                    )

@@ -1,0 +1,160 @@
+"""Importers: one file each, from files of one format to staged rows that keep where they came from.
+
+An importer stages *parts* (a file, or what a file has grown by) as a relation that carries, beside
+the file's own columns, the part's number, the row's number and the row as it was read. It refuses
+only what cannot be read as a row at all; the mapping checks the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from workbench.registry import Registry
+
+#: Columns of a staged relation that are the importer's own.
+PART, ROW, RAW = "__part", "__row", "__raw"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """A stretch of a file to read.
+
+    Attributes
+    ----------
+    number
+        Number of the part within its batch.
+    path, name
+        Where the file lies, and what it is called in records.
+    offset
+        Uncompressed bytes of the file that were read before.
+    next_row
+        Row number of the first row of the stretch.
+    """
+
+    number: int
+    path: Path
+    name: str
+    offset: int = 0
+    next_row: int = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class End:
+    """Where reading a part ended.
+
+    Attributes
+    ----------
+    offset
+        Uncompressed bytes consumed; reading goes on here when the file has grown.
+    next_row
+        Row number of the next row.
+    terminated
+        Whether the last row ended with a line break. A file that continues in the middle of a
+        row that was taken as whole is read again from its start.
+    """
+
+    offset: int
+    next_row: int
+    terminated: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class StagedColumn:
+    """One column of a staged relation, as SQL over it.
+
+    Attributes
+    ----------
+    text
+        The value as it stands in the file: text, or the typed value of a typed format.
+    typed
+        The value with the type in `type`, for use in expressions.
+    json
+        The value as JSON.
+    """
+
+    type: str
+    text: str
+    typed: str
+    json: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Staged:
+    """The rows of some parts, readable in DuckDB until the batch ends.
+
+    Attributes
+    ----------
+    relation
+        Relation with the columns `PART`, `ROW`, `RAW` (text; NULL for typed formats, whose rows
+        are shown as JSON) and those that `columns` speaks of.
+    refused
+        Relation with `PART`, `ROW`, ``reason``, ``field``, `RAW`: what could not be read.
+    columns
+        The columns by name; of a text format they are all texts.
+    infer
+        The columns with the types that their values have, found by looking at every row.
+    native
+        Whether ``text`` of a column is a typed value rather than text.
+    ends
+        Where each part ended, by its number.
+    """
+
+    relation: str
+    refused: str
+    columns: Mapping[str, StagedColumn]
+    infer: Callable[[], Mapping[str, StagedColumn]]
+    native: bool
+    ends: Mapping[int, End]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Importer:
+    """How the files of one format are read.
+
+    Attributes
+    ----------
+    name
+        Name of the format.
+    suffixes
+        File name endings, ``.gz`` left out.
+    grows
+        Whether a file may be appended to and read on from its old end.
+    stage
+        Stages parts; called once per batch.
+    """
+
+    name: str
+    suffixes: tuple[str, ...]
+    grows: bool
+    stage: Callable[[duckdb.DuckDBPyConnection, Sequence[Part]], Staged]
+
+
+importers: Registry[Importer] = Registry("workbench.importers", "importer", label="format")
+
+
+def for_path(path: Path) -> Importer | None:
+    """The importer whose suffix `path` has; None where no importer claims it."""
+    name = path.name.lower().removesuffix(".gz")
+    for importer in importers:
+        if name.endswith(importer.suffixes):
+            return importer
+    return None
+
+
+def refused_table(connection: duckdb.DuckDBPyConnection, name: str) -> None:
+    """Make the empty relation that holds what could not be read."""
+    connection.execute(
+        f"CREATE OR REPLACE TABLE {name} "
+        f"({PART} INTEGER, {ROW} BIGINT, reason VARCHAR, field VARCHAR, {RAW} VARCHAR)"
+    )
+
+
+def refuse(connection: duckdb.DuckDBPyConnection, name: str, rows: Sequence[Sequence[Any]]) -> None:
+    """Add rows to the relation of what could not be read."""
+    if rows:
+        connection.executemany(f"INSERT INTO {name} VALUES (?, ?, ?, ?, ?)", rows)

@@ -1,0 +1,284 @@
+"""JSON lines, plain or gzip; a file that is one JSON array, or one object, is read as well."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from workbench import engine
+from workbench.importers import (
+    PART,
+    RAW,
+    ROW,
+    End,
+    Importer,
+    Part,
+    Staged,
+    StagedColumn,
+    refuse,
+    refused_table,
+)
+from workbench.importers._bytes import Stream, decode
+
+_SCHEMA = pa.schema(
+    [
+        (PART, pa.int32()),
+        (ROW, pa.int64()),
+        (RAW, pa.large_string()),
+        ("bad_utf8", pa.bool_()),
+    ]
+)
+_LINES, _REFUSED, _ROWS = "jsonl_lines", "jsonl_refused", "jsonl_rows"
+
+
+def _stage(connection: duckdb.DuckDBPyConnection, parts: Sequence[Part]) -> Staged:
+    refused_table(connection, _REFUSED)
+    connection.execute(
+        f"CREATE OR REPLACE TABLE {_LINES} "
+        f"({PART} INTEGER, {ROW} BIGINT, {RAW} VARCHAR, bad_utf8 BOOLEAN)"
+    )
+    ends: dict[int, End] = {}
+    tails: list[tuple[int, int, str, int, bool]] = []
+    for part in parts:
+        lines = _Lines(part)
+        batches = pa.RecordBatchReader.from_batches(_SCHEMA, iter(lines))
+        with engine.registered(connection, "jsonl_batches", batches):
+            connection.execute(f"INSERT INTO {_LINES} SELECT * FROM jsonl_batches")
+        ends[part.number] = End(offset=lines.offset, next_row=lines.row)
+        if lines.tail or lines.broken:
+            text = lines.tail.decode("utf-8", "replace")
+            tails.append((part.number, lines.row, text, lines.end, lines.broken))
+        if part.offset == 0:
+            _unwrap(connection, part, ends, tails)
+    for number, row, text, end, broken in tails:
+        ends[number] = _tail(connection, ends[number], number, row, text, end, broken)
+    connection.execute(
+        f"INSERT INTO {_REFUSED} SELECT {PART}, {ROW}, "
+        f"CASE WHEN bad_utf8 THEN 'not_utf8' ELSE 'not_json' END, NULL, {RAW} "
+        f"FROM {_LINES} WHERE bad_utf8 OR {_NOT_AN_OBJECT}"
+    )
+    connection.execute(f"DELETE FROM {_LINES} WHERE bad_utf8 OR {_NOT_AN_OBJECT}")
+    keys = [
+        row[0]
+        for row in connection.execute(
+            f"SELECT key FROM (SELECT unnest(json_keys({RAW})) AS key FROM {_LINES}) "
+            "GROUP BY key ORDER BY count(*) DESC, key"
+        ).fetchall()
+    ]
+    _parse(connection, keys)
+    return Staged(
+        relation=_ROWS,
+        refused=_REFUSED,
+        columns=_columns(keys),
+        infer=lambda: _infer(connection, keys),
+        native=False,
+        ends=ends,
+    )
+
+
+# json_type raises on what is not JSON, and AND does not promise to stop early: hence CASE.
+_NOT_AN_OBJECT = f"CASE WHEN json_valid({RAW}) THEN json_type({RAW}) <> 'OBJECT' ELSE true END"
+
+
+class _Lines:
+    """The lines of a part as Arrow batches; afterwards, where they ended and what was left over."""
+
+    def __init__(self, part: Part) -> None:
+        self.part = part
+        self.row = part.next_row
+        self.offset = part.offset
+        self.end = part.offset
+        self.tail = b""
+        self.broken = False
+
+    def __iter__(self) -> Iterator[pa.RecordBatch]:
+        stream = Stream(self.part.path, self.part.offset)
+        self.offset = stream.position
+        held: list[bytes] = []
+        for block in stream.blocks():
+            cut = block.rfind(b"\n")
+            if cut < 0:
+                held.append(block)
+                continue
+            chunk = b"".join([*held, block[:cut]])
+            held = [block[cut + 1 :]]
+            yield self._batch(chunk)
+        self.tail = b"".join(held)
+        self.offset = stream.position - len(self.tail)
+        self.end = stream.position
+        self.broken = stream.broken
+        stream.close()
+
+    def _batch(self, chunk: bytes) -> pa.RecordBatch:
+        lines = pc.split_pattern(pa.array([chunk], pa.large_binary()), b"\n").flatten()
+        lines = lines.cast(pa.large_binary())
+        text, bad = decode(lines)
+        text = pc.utf8_trim_whitespace(text)
+        numbers = pa.array(range(self.row, self.row + len(text)), pa.int64())
+        self.row += len(text)
+        batch = pa.record_batch(
+            [pa.nulls(len(text), pa.int32()).fill_null(self.part.number), numbers, text, bad],
+            schema=_SCHEMA,
+        )
+        return batch.filter(pc.not_equal(text, ""))
+
+
+def _tail(
+    connection: duckdb.DuckDBPyConnection,
+    end: End,
+    number: int,
+    row: int,
+    text: str,
+    position: int,
+    broken: bool,
+) -> End:
+    """Take what stood after the last line break: a row if it is whole, else kept as incomplete."""
+    text = text.strip()
+    whole = bool(text) and bool(
+        connection.execute(
+            "SELECT CASE WHEN json_valid($1) THEN json_type($1) = 'OBJECT' ELSE false END", [text]
+        ).fetchall()[0][0]
+    )
+    if whole:
+        connection.execute(f"INSERT INTO {_LINES} VALUES (?, ?, ?, false)", [number, row, text])
+        end = End(offset=position, next_row=row + 1, terminated=False)
+    if broken:
+        raw = None if whole else text
+        refuse(connection, _REFUSED, [(number, row + whole, "truncated_file", None, raw)])
+    elif text and not whole:
+        refuse(connection, _REFUSED, [(number, row, "incomplete", None, text)])
+    return end
+
+
+def _unwrap(
+    connection: duckdb.DuckDBPyConnection,
+    part: Part,
+    ends: dict[int, End],
+    tails: list[tuple[int, int, str, int, bool]],
+) -> None:
+    """Replace the lines of a file that is one JSON array, or one object over several lines."""
+    name = part.name.lower().removesuffix(".gz")
+    first = connection.execute(
+        f"SELECT {RAW} FROM {_LINES} WHERE {PART} = ? ORDER BY {ROW} LIMIT 1", [part.number]
+    ).fetchone()
+    head = first[0] if first else next((t[2].strip() for t in tails if t[0] == part.number), "")
+    if not (head.startswith("[") or (name.endswith(".json") and head == "{")):
+        return
+    stream = Stream(part.path)
+    content = b"".join(stream.blocks()).decode("utf-8", "replace")
+    end, broken = stream.position, stream.broken
+    stream.close()
+    kind = connection.execute(
+        "SELECT CASE WHEN json_valid($1) THEN json_type($1) END", [content]
+    ).fetchall()[0][0]
+    if broken or kind not in ("ARRAY", "OBJECT"):
+        return
+    connection.execute(f"DELETE FROM {_LINES} WHERE {PART} = ?", [part.number])
+    tails[:] = [tail for tail in tails if tail[0] != part.number]
+    wrapped = "from_json($2, '[\"JSON\"]')" if kind == "ARRAY" else "[$2::JSON]"
+    connection.execute(
+        f"INSERT INTO {_LINES} SELECT $1, i, elements[i]::VARCHAR, false FROM "
+        f"(SELECT {wrapped} AS elements), LATERAL unnest(range(1, len(elements) + 1)) AS t(i) ORDER BY i",
+        [part.number, content],
+    )
+    rows = connection.execute(
+        f"SELECT count(*) FROM {_LINES} WHERE {PART} = ?", [part.number]
+    ).fetchall()[0][0]
+    # Such a file cannot be appended to: if it grows, it is another file.
+    ends[part.number] = End(offset=end, next_row=rows + 1, terminated=False)
+
+
+def _parse(connection: duckdb.DuckDBPyConnection, keys: Sequence[str]) -> None:
+    """Split the objects into one text column per key, in one parse of each line."""
+    names = _column_names(keys)
+    plain = [key for key in keys if names[key] == key]
+    structure = json.dumps(dict.fromkeys(plain, "VARCHAR"), ensure_ascii=False)
+    parsed = f"from_json({RAW}, {engine.literal(structure)})" if plain else "NULL"
+    columns = [f"parsed.{engine.identifier(key)}" for key in plain]
+    columns += [
+        f"json_extract_string({RAW}, {engine.json_path(key)}) AS {engine.identifier(name)}"
+        for key, name in names.items()
+        if name != key
+    ]
+    listed = "".join(f", {column}" for column in columns)
+    connection.execute(
+        f"CREATE OR REPLACE TABLE {_ROWS} AS SELECT {PART}, {ROW}, {RAW}{listed} "
+        f"FROM (SELECT *, {parsed} AS parsed FROM {_LINES})"
+    )
+
+
+def _column_names(keys: Sequence[str]) -> dict[str, str]:
+    """Column name of each key; SQL does not tell upper from lower case, JSON does."""
+    names: dict[str, str] = {}
+    taken: set[str] = {PART, ROW, RAW}
+    for key in keys:
+        name, count = key, 0
+        while name.lower() in taken or not name:
+            count += 1
+            name = f"{key}_{count}"
+        taken.add(name.lower())
+        names[key] = name
+    return names
+
+
+def _columns(keys: Sequence[str]) -> dict[str, StagedColumn]:
+    return {
+        name: StagedColumn(
+            type="VARCHAR",
+            text=engine.identifier(name),
+            typed=engine.identifier(name),
+            json=f"json_extract({RAW}, {engine.json_path(key)})",
+        )
+        for key, name in _column_names(keys).items()
+    }
+
+
+def _infer(connection: duckdb.DuckDBPyConnection, keys: Sequence[str]) -> dict[str, StagedColumn]:
+    found = engine.scalar(connection, f"SELECT json_group_structure({RAW}::JSON) FROM {_LINES}")
+    structures = json.loads(found) if found else {}
+    columns = _columns(keys)
+    for key, name in _column_names(keys).items():
+        structure = _settle(structures.get(key, "VARCHAR"))
+        text = columns[name].text
+        if isinstance(structure, str):
+            dtype = structure
+            typed = text if dtype in ("VARCHAR", "JSON") else f"TRY_CAST({text} AS {dtype})"
+        else:
+            dtype = _type_of(structure)
+            typed = f"from_json({text}, {engine.literal(json.dumps(structure))})"
+        columns[name] = replace(columns[name], type=dtype, typed=typed)
+    return columns
+
+
+def _settle(structure: Any) -> Any:
+    """Turn an inferred JSON structure into one without types that the lake cannot hold."""
+    if isinstance(structure, dict):
+        if not structure or len({key.lower() for key in structure}) < len(structure):
+            return "JSON"
+        return {key: _settle(value) for key, value in structure.items()}
+    if isinstance(structure, list):
+        return [_settle(structure[0])] if structure else "JSON"
+    return {"UBIGINT": "BIGINT", "HUGEINT": "DOUBLE", "NULL": "VARCHAR"}.get(structure, structure)
+
+
+def _type_of(structure: Any) -> str:
+    if isinstance(structure, dict):
+        fields = ", ".join(f"{engine.identifier(k)} {_type_of(v)}" for k, v in structure.items())
+        return f"STRUCT({fields})"
+    if isinstance(structure, list):
+        return f"{_type_of(structure[0])}[]"
+    return str(structure)
+
+
+importer = Importer(
+    name="jsonl",
+    suffixes=(".jsonl", ".ndjson", ".json"),
+    grows=True,
+    stage=_stage,
+)

@@ -1,0 +1,82 @@
+"""Parquet files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import duckdb
+
+from workbench import engine
+from workbench.importers import (
+    PART,
+    RAW,
+    ROW,
+    End,
+    Importer,
+    Part,
+    Staged,
+    StagedColumn,
+    refuse,
+    refused_table,
+)
+
+_REFUSED, _ROWS = "parquet_refused", "parquet_rows"
+
+
+def _stage(connection: duckdb.DuckDBPyConnection, parts: Sequence[Part]) -> Staged:
+    refused_table(connection, _REFUSED)
+    readable: list[Part] = []
+    ends: dict[int, End] = {}
+    for part in parts:
+        try:
+            rows = engine.scalar(
+                connection,
+                "SELECT sum(num_rows) FROM "
+                f"parquet_file_metadata({engine.literal(str(part.path))})",
+            )
+        except duckdb.Error as error:
+            reason = f"unreadable Parquet: {engine.message(error)}"
+            refuse(connection, _REFUSED, [(part.number, None, "unreadable_file", None, reason)])
+            ends[part.number] = End(offset=0, next_row=1)
+            continue
+        readable.append(part)
+        ends[part.number] = End(offset=part.path.stat().st_size, next_row=int(rows or 0) + 1)
+    columns: dict[str, StagedColumn] = {}
+    if readable:
+        files = engine.list_literal(str(part.path) for part in readable)
+        source = f"read_parquet({files}, union_by_name = true, filename = '__file')"
+        types = engine.columns_of(connection, source)
+        types.pop("__file")
+        numbers = ", ".join(f"({engine.literal(str(p.path))}, {p.number})" for p in readable)
+        listed = "".join(f", s.{engine.identifier(name)}" for name in types)
+        connection.execute(
+            f"CREATE OR REPLACE VIEW {_ROWS} AS SELECT n.number::INTEGER AS {PART}, "
+            f"s.file_row_number + 1 AS {ROW}, NULL::VARCHAR AS {RAW}{listed} "
+            f"FROM {source} s JOIN (VALUES {numbers}) n(file, number) ON s.__file = n.file"
+        )
+        for name, dtype in types.items():
+            column = engine.identifier(name)
+            columns[name] = StagedColumn(
+                type=dtype, text=column, typed=column, json=f"to_json({column})"
+            )
+    else:
+        connection.execute(
+            f"CREATE OR REPLACE VIEW {_ROWS} AS SELECT NULL::INTEGER AS {PART}, "
+            f"NULL::BIGINT AS {ROW}, NULL::VARCHAR AS {RAW} WHERE false"
+        )
+    return Staged(
+        relation=_ROWS,
+        refused=_REFUSED,
+        columns=columns,
+        infer=lambda: columns,
+        native=True,
+        ends=ends,
+    )
+
+
+importer = Importer(
+    name="parquet",
+    suffixes=(".parquet", ".pq"),
+    grows=False,
+    stage=_stage,
+)

@@ -1,0 +1,287 @@
+"""Which files there are to read, and what of each was read before.
+
+A file is known by its content, not by its name: a renamed file is not received again, and a file
+whose beginning is known is read on from its old end.
+"""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from workbench import importers
+from workbench.errors import ConfigError
+from workbench.importers import Importer
+from workbench.importers._bytes import Stream
+from workbench.project import Project, Source
+
+_HASH_BYTES = 8 * 1024 * 1024
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """What the lake's register holds of one reading of a file.
+
+    Attributes
+    ----------
+    ingest_id
+        Number that the rows of the reading carry.
+    source_file
+        What the file was called.
+    mapping_id
+        The mapping under which it was read.
+    sha, size
+        SHA-256 and size of the file's bytes at that time.
+    mtime_ns
+        When the file was last changed.
+    offset_end, next_row, terminated
+        Where reading ended; see `workbench.importers.End`.
+    previous
+        The reading that this one continues, or that read the same content under another name.
+    replaces
+        Readings whose rows this one takes the place of.
+    """
+
+    ingest_id: int
+    source_file: str
+    mapping_id: str
+    sha: str
+    size: int
+    mtime_ns: int
+    offset_end: int
+    next_row: int
+    terminated: bool
+    previous: int | None
+    replaces: Sequence[int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """A file to read, and from where.
+
+    Attributes
+    ----------
+    key
+        Identity of the reading, recorded with each commit that it makes.
+    previous
+        The reading that this one continues.
+    replaces
+        Readings whose rows this one takes the place of.
+    known
+        The reading that has already read exactly this content; nothing is to be read.
+    """
+
+    path: Path
+    name: str
+    importer: Importer
+    sha: str
+    size: int
+    mtime_ns: int
+    offset: int = 0
+    next_row: int = 1
+    previous: int | None = None
+    replaces: tuple[int, ...] = ()
+    known: Record | None = None
+
+    def key(self, source: Source) -> str:
+        """Identity of the reading under the mapping of `source`."""
+        turn = f"alias:{self.name}" if self.known else f"{self.offset}:{max(self.replaces, default=0)}"
+        return f"{source.table}:{source.mapping_id}:{self.sha}:{turn}"
+
+
+def find(project: Project, source: Source) -> list[tuple[str, Path]]:
+    """All files of a source as (name in records, path), in the order of their names.
+
+    Raises
+    ------
+    ConfigError
+        If a pattern that is not a glob names nothing that exists.
+    """
+    found: dict[Path, str] = {}
+    for pattern in source.patterns:
+        path = project.root / Path(pattern).expanduser()
+        if path.is_dir():
+            entries = [
+                entry
+                for entry in sorted(path.rglob("*"))
+                if entry.is_file()
+                and not any(part.startswith(".") for part in entry.relative_to(path).parts)
+                and (source.format != "auto" or importers.for_path(entry) is not None)
+            ]
+        elif path.is_file():
+            entries = [path]
+        else:
+            matches = sorted(glob.glob(str(path), recursive=True))
+            entries = [Path(match) for match in matches if Path(match).is_file()]
+        for entry in entries:
+            found.setdefault(entry.absolute(), _name(project, entry.absolute()))
+    return sorted(((name, path) for path, name in found.items()), key=lambda pair: pair[0])
+
+
+def _name(project: Project, path: Path) -> str:
+    try:
+        return path.relative_to(project.root).as_posix()
+    except ValueError:
+        return path.as_posix()
+
+
+def importer_for(source: Source, path: Path, name: str) -> Importer:
+    """The importer that reads a file.
+
+    Raises
+    ------
+    ConfigError
+        If the format is ``auto`` and the file's name does not tell it.
+    """
+    if source.format != "auto":
+        return importers.importers.get(source.format)
+    importer = importers.for_path(path)
+    if importer is None:
+        raise ConfigError(
+            f"The name of {name} does not tell its format.",
+            "Set format to one of: " + ", ".join(importers.importers.names()) + ".",
+        )
+    return importer
+
+
+def plan(
+    source: Source, files: Iterable[tuple[str, Path]], records: Sequence[Record]
+) -> list[Reading]:
+    """What is to be read: new files, and what known files have grown by.
+
+    Parameters
+    ----------
+    source
+        Whose files they are.
+    files
+        Name and path of each file.
+    records
+        Earlier readings of the same lake table, oldest first.
+    """
+    readings: list[Reading] = []
+    records = live(records)
+    latest = {record.source_file: record for record in records}
+    sizes = sorted({record.size for record in records if record.size > 0})
+    planned: set[str] = set()
+    for name, path in files:
+        stat = path.stat()
+        last = latest.get(name)
+        if (
+            last is not None
+            and last.mapping_id == source.mapping_id
+            and (last.size, last.mtime_ns) == (stat.st_size, stat.st_mtime_ns)
+        ):
+            continue
+        hashes = _hashes(path, [size for size in sizes if size <= stat.st_size])
+        matching = [r for r in records if r.size > 0 and hashes.get(r.size) == r.sha]
+        reading = Reading(
+            path=path,
+            name=name,
+            importer=importer_for(source, path, name),
+            sha=hashes[-1],
+            size=stat.st_size,
+            mtime_ns=stat.st_mtime_ns,
+        )
+        reading = _continue(source, reading, matching, last, records)
+        if reading.known is None:
+            if reading.sha in planned and reading.size > 0:
+                continue
+            planned.add(reading.sha)
+        readings.append(reading)
+    return readings
+
+
+def _continue(
+    source: Source,
+    reading: Reading,
+    matching: Sequence[Record],
+    last: Record | None,
+    records: Sequence[Record],
+) -> Reading:
+    """Decide from where a reading goes on, or whether it takes the place of an earlier one."""
+    current = [record for record in matching if record.mapping_id == source.mapping_id]
+    if current:
+        best = max(current, key=lambda record: (record.size, record.ingest_id))
+        if best.size == reading.size:
+            return replace(reading, known=best, previous=best.ingest_id)
+        if reading.importer.grows:
+            if best.terminated or _breaks_line(reading.path, best.offset_end):
+                return replace(
+                    reading,
+                    offset=best.offset_end,
+                    next_row=best.next_row,
+                    previous=best.ingest_id,
+                )
+            return replace(reading, replaces=_family(best, records))
+    if matching:
+        best = max(matching, key=lambda record: (record.size, record.ingest_id))
+        if best.size == reading.size or reading.importer.grows:
+            return replace(reading, replaces=_family(best, records))
+    unread = last is not None and last.offset_end == 0 and last.size > 0
+    if unread or (last is not None and source.table.startswith("context_")):
+        # A context file that was written anew is a new snapshot of the same facts.
+        return replace(reading, replaces=_chain(last, records))
+    return reading
+
+
+def live(records: Sequence[Record]) -> list[Record]:
+    """The readings whose rows count: those that no later reading took the place of."""
+    replaced = {number for record in records for number in record.replaces}
+    return [record for record in records if record.ingest_id not in replaced]
+
+
+def superseded(records: Sequence[Record]) -> tuple[set[int], set[int]]:
+    """Readings whose rows do not count, and readings whose broken-off last row was completed."""
+    replaced = {number for record in records for number in record.replaces}
+    by_id = {record.ingest_id: record for record in records}
+    continued: set[int] = set()
+    for record in records:
+        before = by_id.get(record.previous) if record.previous is not None else None
+        if before is None or before.sha == record.sha:
+            continue
+        while before is not None:
+            continued.add(before.ingest_id)
+            before = by_id.get(before.previous) if before.previous is not None else None
+    return replaced, continued
+
+
+def _family(record: Record, records: Sequence[Record]) -> tuple[int, ...]:
+    """The readings that are linked to `record`: of the same file, grown or renamed."""
+    family = {record.ingest_id}
+    links = [(r.ingest_id, r.previous) for r in records if r.previous is not None]
+    growing = True
+    while growing:
+        joined = {n for link in links if family & set(link) for n in link if n is not None}
+        growing = not joined <= family
+        family |= joined
+    return tuple(sorted(family))
+
+
+def _breaks_line(path: Path, offset: int) -> bool:
+    """Whether a line break stands at `offset`, so that the row before it was whole."""
+    stream = Stream(path, offset)
+    block = stream.read(2)
+    stream.close()
+    return block[:1] in (b"\n", b"\r", b"")
+
+
+def _hashes(path: Path, sizes: Sequence[int]) -> dict[int, str]:
+    """SHA-256 of the first `sizes` bytes of a file each, and of all of it under -1."""
+    digest = hashlib.sha256()
+    found: dict[int, str] = {}
+    position = 0
+    stops = [*sizes, None]
+    with path.open("rb") as file:
+        for stop in stops:
+            while stop is None or position < stop:
+                wanted = _HASH_BYTES if stop is None else min(_HASH_BYTES, stop - position)
+                block = file.read(wanted)
+                if not block:
+                    break
+                digest.update(block)
+                position += len(block)
+            found[-1 if stop is None else stop] = digest.hexdigest()
+    return found

@@ -1,0 +1,271 @@
+"""From signals to rewards, and from several events to one label per inference."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+
+import ibis
+import ibis.expr.types as ir
+
+from workbench.formulas import canonical, seconds_between
+from workbench.project import Signal
+
+
+def effective_kind(events: ir.Table, signals: Mapping[str, Signal]) -> ir.StringValue:
+    """Kind of each event: as configured for its name, else its own, else by what it carries."""
+    configured = [
+        (events["name"] == name, ibis.literal(signal.kind)) for name, signal in signals.items()
+    ]
+    carried = ibis.cases(
+        (events["retracts"].notnull(), ibis.null("string")),
+        (events["corrected_output"].notnull(), "correction"),
+        (events["chosen_id"].notnull() | events["rejected_id"].notnull(), "preference"),
+        else_=ibis.null("string"),
+    )
+    own = ibis.coalesce(events["kind"], carried)
+    return ibis.cases(*configured, else_=own) if configured else own
+
+
+def number(text: ir.StringValue) -> ir.FloatingValue:
+    """A signal's value as a finite number; NULL where it is none."""
+    value = canonical(text).try_cast("float64")
+    return ibis.ifelse(value.isnan() | value.isinf(), ibis.null("float64"), value)
+
+
+def signal_reward(events: ir.Table, signals: Mapping[str, Signal]) -> ir.FloatingValue:
+    """Reward of each event as far as it follows from the event alone.
+
+    Parameters
+    ----------
+    events
+        Events with ``name``, ``kind``, ``value`` and ``positive``: whether the condition that is
+        configured for the signal holds, NULL without one.
+    signals
+        The configured signals.
+
+    Returns
+    -------
+    ir.FloatingValue
+        Binary and implicit: 0 or 1. Rating: (v - lo) / (hi - lo). NULL for other kinds, and where
+        the value lies outside of its signal's scale or kind.
+    """
+    value = canonical(events["value"])
+    flag = ibis.cases((value == "1", 1.0), (value == "0", 0.0), else_=ibis.null("float64"))
+    by_condition = events["positive"].cast("float64")
+    cases = []
+    for name, signal in signals.items():
+        mine = events["name"] == name
+        if signal.positive is not None and signal.kind in ("binary", "implicit"):
+            cases.append((mine, by_condition))
+        elif signal.kind == "rating" and signal.scale is not None:
+            low, high = signal.scale
+            v = number(events["value"])
+            scaled = (v - low) / (high - low)
+            cases.append((mine, ibis.ifelse(v.between(low, high), scaled, ibis.null("float64"))))
+        elif signal.kind not in ("binary", "implicit"):
+            cases.append((mine, ibis.null("float64")))
+    two_valued = events["kind"].isin(["binary", "implicit"]).fill_null(False)
+    return ibis.cases(*cases, (two_valued, flag), else_=ibis.null("float64"))
+
+
+def bad_value(
+    events: ir.Table, signals: Mapping[str, Signal], classes: Sequence[str]
+) -> ir.BooleanValue:
+    """Whether an event's value lies outside of its signal's scale or kind.
+
+    Parameters
+    ----------
+    events
+        Events with ``name``, ``kind``, ``value``, ``corrected_output``, ``retracts`` and
+        ``reward`` as `signal_reward` gives it.
+    signals
+        The configured signals.
+    classes
+        The configured classes; a label outside of them is bad. Empty: any class.
+    """
+    rated = [name for name, signal in signals.items() if signal.kind == "rating"]
+    scaled = events["kind"].isin(["binary", "implicit"]) | (
+        (events["kind"] == "rating") & events["name"].isin(rated)
+        if rated
+        else ibis.literal(False)
+    )
+    labels = events["kind"] == "label"
+    unknown = events["value"].isnull()
+    if classes:
+        known = [_canonical_text(name) for name in classes]
+        unknown = unknown | ~canonical(events["value"]).isin(known)
+    uncorrected = (events["kind"] == "correction") & events["corrected_output"].isnull()
+    bad = (scaled & events["reward"].isnull()) | (labels & unknown) | uncorrected
+    return (bad & events["retracts"].isnull()).fill_null(False)
+
+
+def _canonical_text(text: str) -> str:
+    lowered = text.strip().lower()
+    return {"true": "1", "false": "0"}.get(lowered, text.strip())
+
+
+def rewarded(events: ir.Table, inferences: ir.Table) -> ir.Table:
+    """Attributed events with their rewards.
+
+    Parameters
+    ----------
+    events
+        Events with ``feedback_id``, ``request_id`` (the inference that was found), ``kind``,
+        ``value``, ``reward`` (`signal_reward`) and ``same_output`` (whether a correction equals
+        the output; NULL for other kinds).
+    inferences
+        Inferences with ``request_id`` and ``prediction``.
+
+    Returns
+    -------
+    ir.Table
+        The events, ``reward`` completed, and ``class``: the class that a label event names.
+    """
+    facts = inferences.select(__id="request_id", __prediction="prediction")
+    joined = events.left_join(facts, events["request_id"] == facts["__id"])
+    named = ibis.ifelse(
+        joined["kind"] == "label", canonical(joined["value"]), ibis.null("string")
+    )
+    hit = (named == canonical(joined["__prediction"])).cast("float64")
+    reward = ibis.cases(
+        (joined["kind"] == "label", hit),
+        (joined["kind"] == "correction", joined["same_output"].cast("float64")),
+        else_=joined["reward"],
+    )
+    return joined.mutate(reward=reward, **{"class": named}).drop("__id", "__prediction")
+
+
+def resolve(
+    events: ir.Table,
+    inferences: ir.Table,
+    *,
+    policy: str,
+    signals: Sequence[str] = (),
+    maturity: timedelta = timedelta(0),
+    as_of: ir.TimestampScalar | None = None,
+) -> ir.Table:
+    """One label per inference with at least one attributed, mature, deciding event.
+
+    Parameters
+    ----------
+    events
+        The result of `rewarded`, with ``retracted``, ``rater_id``, ``name`` and ``ts``.
+    inferences
+        Inferences with ``request_id`` and ``ts``.
+    policy
+        ``latest``: the latest event decides. ``mean``: the mean reward of all events.
+        ``majority``: the side that most events take. ``latest_per_rater_then_mean``: as mean, over
+        the latest event of each rater and signal; an event without a rater is its own rater. A
+        class is decided by ``latest``, else by the mode.
+    signals
+        Names of the deciding signals; when empty, those of kind label if there are any, else all
+        that have a reward.
+    maturity
+        Age from which on an inference counts, measured to `as_of`.
+    as_of
+        Time to which maturity is measured; None without clocks.
+
+    Returns
+    -------
+    ir.Table
+        The columns of the contract's ``labels``.
+    """
+    deciding = _deciding(events, inferences, signals, maturity, as_of)
+    newest = [ibis.desc(deciding["ts"], nulls_first=False), ibis.desc(deciding["feedback_id"])]
+    if policy == "latest_per_rater_then_mean":
+        rater = ibis.coalesce(deciding["rater_id"], "event:" + deciding["feedback_id"])
+        group = ibis.window(group_by=["request_id", rater, "name"], order_by=newest)
+        deciding = deciding.mutate(__rank=ibis.row_number().over(group))
+        deciding = deciding.filter(deciding["__rank"] == 0).drop("__rank")
+    group = ibis.window(group_by="request_id", order_by=newest)
+    deciding = deciding.mutate(
+        __latest=ibis.row_number().over(group) == 0,
+        __side=ibis.coalesce(
+            deciding["class"], ibis.ifelse(deciding["reward"] >= 0.5, "1", "0")
+        ),
+    )
+    return _aggregate(deciding, policy)
+
+
+def _deciding(
+    events: ir.Table,
+    inferences: ir.Table,
+    signals: Sequence[str],
+    maturity: timedelta,
+    as_of: ir.TimestampScalar | None,
+) -> ir.Table:
+    usable = events.filter(
+        events["request_id"].notnull(),
+        ~events["retracted"],
+        events["reward"].notnull() | events["class"].notnull(),
+    )
+    if signals:
+        usable = usable.filter(usable["name"].isin(list(signals)))
+    else:
+        any_label = (usable["kind"] == "label").any().as_scalar().fill_null(False)
+        usable = usable.filter((usable["kind"] == "label") | ~any_label)
+    facts = inferences.select(__id="request_id", __ts="ts")
+    joined = usable.inner_join(facts, usable["request_id"] == facts["__id"])
+    if maturity > timedelta(0):
+        span = ibis.interval(microseconds=int(maturity.total_seconds() * 1_000_000))
+        mature = ibis.literal(False) if as_of is None else joined["__ts"] + span <= as_of
+        joined = joined.filter(mature.fill_null(False))
+    return joined.mutate(__delay=seconds_between(joined["ts"], joined["__ts"])).drop("__id", "__ts")
+
+
+def _aggregate(deciding: ir.Table, policy: str) -> ir.Table:
+    rater = ibis.coalesce(deciding["rater_id"], "event:" + deciding["feedback_id"])
+    sides = deciding.group_by("request_id", "__side").agg(__votes=deciding.count())
+    best = sides.group_by("request_id").agg(
+        __most=sides["__votes"].max(), __pairs=(sides["__votes"] * (sides["__votes"] - 1)).sum()
+    )
+    winners = sides.inner_join(best, "request_id")
+    winners = winners.filter(winners["__votes"] == winners["__most"])
+    winners = winners.group_by("request_id").agg(
+        __mode=winners["__side"].min(),
+        __ties=winners.count(),
+        __pairs=winners["__pairs"].max(),
+    )
+    latest = deciding["__latest"]
+    summary = deciding.group_by("request_id").agg(
+        n_feedback=deciding.count(),
+        n_raters=rater.nunique(),
+        label_delay=deciding["__delay"].max(),
+        __classes=deciding["class"].count(),
+        __mean=deciding["reward"].mean(),
+        __latest_reward=deciding["reward"].max(where=latest),
+        __latest_side=deciding["__side"].max(where=latest),
+    )
+    joined = summary.inner_join(winners, "request_id")
+    tie = joined["__ties"] > 1
+    by_class = joined["__classes"] > 0
+    if policy == "latest":
+        side, reward, undecided = (
+            joined["__latest_side"], joined["__latest_reward"], ibis.literal(False)
+        )  # fmt: skip
+    elif policy == "majority":
+        side, undecided = joined["__mode"], tie
+        reward = ibis.ifelse(
+            by_class,
+            joined["__mean"],
+            ibis.ifelse(tie, ibis.null("float64"), (joined["__mode"] == "1").cast("float64")),
+        )
+    else:
+        reward = joined["__mean"]
+        side = ibis.ifelse(by_class, joined["__mode"], ibis.ifelse(reward >= 0.5, "1", "0"))
+        undecided = by_class & tie
+    n = joined["n_feedback"].cast("float64")
+    return joined.select(
+        "request_id",
+        label=ibis.ifelse(undecided, ibis.null("string"), side),
+        label_reason=ibis.ifelse(undecided, "tie", ibis.null("string")),
+        kind=ibis.ifelse(by_class, "label", "reward"),
+        reward=reward,
+        n_feedback="n_feedback",
+        n_raters="n_raters",
+        agreement=ibis.ifelse(
+            n > 1, joined["__pairs"].cast("float64") / (n * (n - 1)), ibis.null("float64")
+        ),
+        label_delay="label_delay",
+    )

@@ -1,0 +1,168 @@
+"""The lake: append-only Delta tables, the only truth. Nothing else imports deltalake."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from deltalake import CommitProperties, DeltaTable, Field, Schema, Transaction, write_deltalake
+from deltalake.exceptions import TableNotFoundError
+
+from workbench.errors import DataError
+
+# Old versions must stay readable for as long as a dataset is compiled from them: the defaults
+# would let the log and the files behind it expire.
+_CONFIGURATION = {
+    "delta.appendOnly": "true",
+    "delta.enableExpiredLogCleanup": "false",
+    "delta.logRetentionDuration": "interval 36500 days",
+    "delta.deletedFileRetentionDuration": "interval 36500 days",
+}
+_TARGET_FILE_BYTES = 256 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Lake:
+    """The Delta tables under one project's state folder.
+
+    Attributes
+    ----------
+    state
+        The ``.workbench`` folder; file paths are relative to it.
+    """
+
+    state: Path
+
+    def uri(self, table: str) -> str:
+        """Path of a table's folder."""
+        return str(self.state / "lake" / table)
+
+    def open(self, table: str, version: int | None = None) -> DeltaTable | None:
+        """The Delta table at `version`, None where there is none yet."""
+        try:
+            return DeltaTable(self.uri(table), version=version)
+        except TableNotFoundError:
+            return None
+
+    def tables(self) -> list[str]:
+        """Names of the tables that exist."""
+        folder = self.state / "lake"
+        if not folder.is_dir():
+            return []
+        return sorted(p.name for p in folder.iterdir() if (p / "_delta_log").is_dir())
+
+    def version(self, table: str) -> int | None:
+        """Newest version of a table."""
+        delta = self.open(table)
+        return None if delta is None else delta.version()
+
+    def schema(self, table: str) -> pa.Schema | None:
+        """Arrow schema of a table."""
+        delta = self.open(table)
+        return None if delta is None else pa.schema(delta.schema().to_arrow())
+
+    def files(self, table: str, version: int | None = None) -> list[str]:
+        """Parquet files of a version, relative to the state folder, in the order of their rows."""
+        delta = self.open(table, version)
+        if delta is None:
+            return []
+        actions = pa.table(delta.get_add_actions(flatten=True))
+        names = actions.column_names
+        order = "min.row_id" if "min.row_id" in names else "path"
+        rows = actions.select(sorted({"path", order})).to_pylist()
+        rows.sort(key=lambda row: (row[order] is None, row[order], row["path"]))
+        return [f"lake/{table}/{row['path']}" for row in rows]
+
+    def rows(self, table: str) -> int:
+        """Rows of the newest version, from the log alone."""
+        delta = self.open(table)
+        if delta is None:
+            return 0
+        actions = pa.table(delta.get_add_actions(flatten=True))
+        return int(sum(actions["num_records"].to_pylist()))
+
+    def transactions(self, table: str, keys: Sequence[str]) -> dict[str, int]:
+        """Version under which each of `keys` was committed to `table`, for those that were."""
+        delta = self.open(table)
+        if delta is None:
+            return {}
+        found = {key: delta.transaction_version(key) for key in keys}
+        return {key: version for key, version in found.items() if version is not None}
+
+    def append(
+        self,
+        table: str,
+        data: pa.RecordBatchReader,
+        *,
+        transactions: Mapping[str, int] | None = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> int:
+        """Append rows as one commit and return the new version.
+
+        Parameters
+        ----------
+        table
+            Lake table; made on first use, widened by columns that are new.
+        data
+            The rows. Columns that the table has and the rows have not become NULL.
+        transactions
+            Keys to record with the commit, each with its version. Delta does not refuse a key
+            that is already there: ask `transactions` first.
+        metadata
+            Values for the table's history.
+
+        Raises
+        ------
+        DataError
+            If a column exists with another type.
+        """
+        delta = self.open(table)
+        if delta is None:
+            delta = DeltaTable.create(
+                self.uri(table), Schema.from_arrow(data.schema), configuration=_CONFIGURATION
+            )
+        else:
+            delta = self._widen(table, delta, data.schema)
+        write_deltalake(
+            delta,
+            data,
+            mode="append",
+            schema_mode="merge",
+            target_file_size=_TARGET_FILE_BYTES,
+            commit_properties=CommitProperties(
+                custom_metadata={
+                    key: value if isinstance(value, str) else json.dumps(value)
+                    for key, value in (metadata or {}).items()
+                },
+                max_commit_retries=50,
+                app_transactions=[
+                    Transaction(key, version) for key, version in (transactions or {}).items()
+                ],
+            ),
+        )
+        return DeltaTable(self.uri(table)).version()
+
+    def _widen(self, table: str, delta: DeltaTable, schema: pa.Schema) -> DeltaTable:
+        wanted = {field.name: field for field in Schema.from_arrow(schema).fields}
+        present = {field.name: field for field in delta.schema().fields}
+        for name, field in wanted.items():
+            if name in present and present[name].type != field.type:
+                raise DataError(
+                    f"Column {name!r} of the lake table {table!r} holds {_type(present[name])}, "
+                    f"but the source now gives {_type(field)}.",
+                    "Give the column its old type in workbench.toml, or a new name; or start a "
+                    "new project folder.",
+                )
+        new = [field for name, field in wanted.items() if name not in present]
+        if new:
+            delta.alter.add_columns(new)
+            return DeltaTable(self.uri(table))
+        return delta
+
+
+def _type(field: Field) -> str:
+    return str(field.type).replace("PrimitiveType", "").strip('("))')
