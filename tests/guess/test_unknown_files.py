@@ -5,41 +5,20 @@ Each case states every mapping that would be right. Whatever else is mapped is w
 
 from __future__ import annotations
 
-import hashlib
-import random
-import uuid
+import gzip
+import json
 from collections.abc import Callable
-from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import pytest
 
+from workbench.errors import DataError, NotFoundError
+
 from .conftest import Proposal, write_csv, write_jsonl
+from .rows import moment, only, prose, token
 
 Propose = Callable[..., Proposal]
-
-
-def token(prefix: str, number: int) -> str:
-    return prefix + hashlib.md5(f"{prefix}{number}".encode()).hexdigest()[:10]
-
-
-def moment(second: int) -> str:
-    return f"{datetime(2025, 3, 1) + timedelta(seconds=second):%Y-%m-%dT%H:%M:%S}Z"
-
-
-def prose(number: int) -> str:
-    return f"Please explain case {number} in simple words, with an example of what could go wrong."
-
-
-def only(proposal: Proposal, table: str, right: dict[str, str | set[str]]) -> None:
-    """Whatever is mapped is right; the rest was asked or left alone."""
-    for field, expression in proposal.mapped(table).items():
-        allowed = right.get(field, set())
-        assert expression in ({allowed} if isinstance(allowed, str) else allowed), (
-            f"{table}.{field} = {expression}\n{proposal.guess.toml}"
-        )
 
 
 def test_an_id_that_names_the_user_is_not_the_key(propose: Propose, tmp_path: Path) -> None:
@@ -114,26 +93,6 @@ def test_counted_ids_of_two_tables_are_not_a_join(propose: Propose, tmp_path: Pa
         {"feedback_id": "id", "session_id": "session_id", "value": "liked", "ts": "ts"},
     )  # fmt: skip
     assert found.asks("feedback.request_id")
-
-
-def test_a_score_in_percent_is_asked_and_kept_from_mapping_itself(
-    propose: Propose, tmp_path: Path
-) -> None:
-    rng = random.Random(1)
-    logs = [
-        {"request_id": token("r", n), "ts": moment(n), "model_version": "v1",
-         "prediction": rng.choice("AB"), "score": rng.randint(0, 100)}
-        for n in range(200)
-    ]  # fmt: skip
-    events = [
-        {"request_id": token("r", n), "ts": moment(n), "label": rng.choice("AB")} for n in range(80)
-    ]
-    found = propose(write_csv(tmp_path / "l.csv", logs), write_csv(tmp_path / "f.csv", events))
-    assert found.columns("inferences")["score"] == "NULL"
-    assert "0 to 100" in found.asks("inferences.score")
-    assert '"score" / 100' in found.asks("inferences.score")
-    assert found.signal("label") == {"kind": "label"}
-    assert "features" not in found.config["inferences"]
 
 
 def test_created_and_updated_times(propose: Propose, tmp_path: Path) -> None:
@@ -301,26 +260,6 @@ def test_a_request_id_that_holds_traces_does_not_map_itself(
     assert "whole trace" in found.asks("feedback.request_id")
 
 
-@pytest.mark.parametrize(
-    ("stars", "sure"), [([1, 2, 3, 4, 5], True), ([3, 4, 5], False), ([1, 5], False)]
-)
-def test_a_rating_scale_is_asked_unless_all_of_it_occurs(
-    propose: Propose, tmp_path: Path, stars: list[int], sure: bool
-) -> None:
-    logs = [{"request_id": token("r", n), "ts": moment(n)} for n in range(100)]
-    events = [
-        {"request_id": token("r", n), "stars": stars[n % len(stars)], "ts": moment(n)}
-        for n in range(100)
-    ]
-    found = propose(write_jsonl(tmp_path / "l.jsonl", logs), write_csv(tmp_path / "f.csv", events))
-    if sure:
-        assert found.signal("stars") == {"kind": "rating", "scale": [1, 5]}
-    else:
-        assert found.signal("stars") is None
-        assert "what is the scale" in found.asks("feedback.signals.stars")
-        assert "# scale = [1, 5]" in found.guess.toml
-
-
 def test_a_nameless_index_is_not_a_key(propose: Propose, tmp_path: Path) -> None:
     logs = tmp_path / "l.csv"
     logs.write_text(
@@ -340,106 +279,12 @@ def test_a_nameless_index_is_not_a_key(propose: Propose, tmp_path: Path) -> None
 
 def test_two_files_numbered_by_row_are_asked(propose: Propose, tmp_path: Path) -> None:
     logs, events = tmp_path / "l.csv", tmp_path / "f.csv"
-    logs.write_text(",text\n" + "".join(f"{n},{prose(n)}\n" for n in range(100)))
+    logs.write_text(",text\n" + "".join(f"{n},case {n}\n" for n in range(100)))
     events.write_text(",thumb\n" + "".join(f"{n},{n % 2}\n" for n in range(60)))
     found = propose(logs, events)
     assert "request_id" not in found.mapped("inferences")
     assert found.asks("inferences.request_id")
     assert found.asks("feedback.request_id")
-
-
-def test_thumbs_on_a_yes_no_classifier_are_no_labels(propose: Propose, tmp_path: Path) -> None:
-    rng = random.Random(7)
-    logs = [
-        {
-            "uuid": str(uuid.UUID(int=rng.getrandbits(128))),
-            "pred": rng.randint(0, 1),
-            "ts": moment(n),
-        }
-        for n in range(400)
-    ]
-    thumbs = [{"uuid": r["uuid"], "thumbs_up": rng.randint(0, 1)} for r in logs]
-    unclear = [{"uuid": r["uuid"], "flag": rng.randint(0, 1)} for r in logs]
-    truth = [
-        {"uuid": r["uuid"], "employed": r["pred"] if rng.random() < 0.9 else 1 - r["pred"]}
-        for r in logs
-    ]
-    path = write_jsonl(tmp_path / "l.jsonl", logs)
-    assert propose(path, write_jsonl(tmp_path / "a.jsonl", thumbs)).signal("thumbs_up") == {
-        "kind": "binary"
-    }
-    asked = propose(path, write_jsonl(tmp_path / "b.jsonl", unclear))
-    assert asked.signal("flag") is None
-    assert asked.asks("feedback.signals.flag")
-    assert propose(path, write_jsonl(tmp_path / "c.jsonl", truth)).signal("employed") == {
-        "kind": "label"
-    }
-
-
-def test_several_signals_in_a_row_become_events(propose: Propose, tmp_path: Path) -> None:
-    logs = [{"request_id": token("r", n), "ts": moment(n), "output": prose(n)} for n in range(100)]
-    events = [
-        {"event_id": token("e", n), "request_id": token("r", n), "ts": moment(n + 5),
-         "thumb": [0, 1, None][n % 3], "stars": 1 + n % 5,
-         "corrected_text": prose(n + 7) if n % 4 == 0 else None, "annotator": f"p{n % 6}"}
-        for n in range(90)
-    ]  # fmt: skip
-    path = write_jsonl(tmp_path / "f.jsonl", events)
-    found = propose(write_jsonl(tmp_path / "l.jsonl", logs), path)
-    assert set(found.config["feedback"]["signals"]) == {"thumb", "stars", "correction"}
-    assert any("please glance at this" in note for note in found.guess.notes)
-    connection = duckdb.connect()
-    connection.execute(
-        f"CREATE VIEW source AS SELECT *, 'f' AS source_file, 1 AS source_row "
-        f"FROM read_json('{path}')"
-    )
-    rows = connection.sql(found.config["feedback"]["sql"])
-    assert set(rows.columns) >= {
-        "feedback_id",
-        "request_id",
-        "ts",
-        "rater_id",
-        "name",
-        "value",
-        "corrected_output",
-    }
-    counts = connection.execute(
-        "SELECT name, count(*), count(DISTINCT feedback_id) FROM rows GROUP BY name ORDER BY name"
-    ).fetchall()
-    assert counts == [("correction", 23, 23), ("stars", 90, 90), ("thumb", 60, 60)]
-
-
-def test_a_label_whose_values_are_not_classes_is_asked(propose: Propose, tmp_path: Path) -> None:
-    logs = [
-        {"request_id": token("r", n), "prediction": "abc"[n % 3], "ts": moment(n)}
-        for n in range(90)
-    ]
-    events = [{"request_id": token("r", n), "label": ["x", "y", "z"][n % 3]} for n in range(90)]
-    found = propose(
-        write_jsonl(tmp_path / "l.jsonl", logs), write_jsonl(tmp_path / "f.jsonl", events)
-    )
-    assert found.signal("label") is None
-    assert found.asks("feedback.signals.label")
-
-
-def test_probability_of_the_other_class_is_asked(propose: Propose, tmp_path: Path) -> None:
-    rng = random.Random(3)
-    logs = []
-    for n in range(200):
-        p = rng.random()
-        logs.append(
-            {
-                "request_id": token("r", n),
-                "prediction": int(p < 0.5),
-                "probability": p,
-                "amount": n / 7,
-            }
-        )
-    events = [{"request_id": row["request_id"], "target": row["prediction"]} for row in logs]
-    found = propose(write_csv(tmp_path / "l.csv", logs), write_csv(tmp_path / "f.csv", events))
-    assert "score" not in found.mapped("inferences")
-    assert "probability" in found.asks("inferences.score")
-    assert found.config["inferences"]["features"] == {"amount": "DOUBLE"}
 
 
 def test_padded_codes_stay_text(propose: Propose, tmp_path: Path) -> None:
@@ -539,3 +384,40 @@ def test_short_files_and_broken_lines(propose: Propose, tmp_path: Path) -> None:
     found = propose(logs, events)
     assert found.mapped("inferences").get("request_id") in ("request_id", None)
     only(found, "feedback", {"request_id": "request_id", "ts": "ts", "value": "thumb"})
+
+
+def test_json_arrays_and_gzip(propose: Propose, tmp_path: Path) -> None:
+    logs = [{"request_id": token("r", n), "ts": moment(n), "output": prose(n)} for n in range(60)]
+    array = tmp_path / "logs.json"
+    array.write_text(json.dumps(logs))
+    packed = tmp_path / "votes.csv.gz"
+    lines = "".join(f"{row['request_id']},{n % 2}\n" for n, row in enumerate(logs))
+    packed.write_bytes(gzip.compress(f"request_id,vote\n{lines}".encode()))
+    found = propose(array, packed)
+    assert found.mapped("inferences") == {
+        "request_id": "request_id",
+        "ts": "ts",
+        "output": "output",
+    }
+    assert found.mapped("feedback") == {"request_id": "request_id", "value": "vote"}
+
+
+def test_unusable_paths_say_what_to_do(propose: Propose, tmp_path: Path) -> None:
+    good = write_jsonl(tmp_path / "l.jsonl", [{"request_id": "a", "thumb": 1}])
+    empty = tmp_path / "empty.csv"
+    empty.write_bytes(b"")
+    header = tmp_path / "header.csv"
+    header.write_text("request_id,thumb\n")
+    (tmp_path / "nothing").mkdir()
+    for path, error in (
+        (tmp_path / "absent.csv", NotFoundError),
+        (tmp_path / "nothing", NotFoundError),
+        (tmp_path / "*.parquet", NotFoundError),
+        (empty, DataError),
+        (header, DataError),
+    ):
+        with pytest.raises(error) as caught:
+            propose(path, good)
+        assert caught.value.hint
+    with pytest.raises(DataError):
+        propose([], good)

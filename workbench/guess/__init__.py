@@ -76,8 +76,14 @@ def guess_project(
         )
     with duckdb.connect() as connection:
         connection.execute("SET TimeZone = 'UTC'; SET threads = 2")
-        roles = _roles(inferences, feedback, connection)
-        first, second, questions = _drafts(roles)
+        try:
+            roles = _roles(inferences, feedback, connection)
+            first, second, questions = _drafts(roles)
+        except duckdb.Error as error:
+            raise DataError(
+                f"The files cannot be read: {str(error).splitlines()[0]}",
+                "Name one file or one kind of files for each, or write workbench.toml by hand.",
+            ) from error
         title = name or Path(project_dir).absolute().name or "project"
         toml = render(title, first, second, roles.lookups, Path(project_dir))
     tomllib.loads(toml)
@@ -101,7 +107,14 @@ def _roles(
         for group in groups(patterns, here, connection):
             if group.files not in samples:
                 samples[group.files] = take(group, connection, f"sample_{len(samples)}")
-            result.append(samples[group.files])
+            if samples[group.files].rows:
+                result.append(samples[group.files])
+        if not result:
+            listed = ", ".join(str(pattern) for pattern in patterns)
+            raise DataError(
+                f"There are no rows that fit their header in {listed}.",
+                "Name files that hold rows.",
+            )
         return result
 
     return assign(sample(inferences), sample(feedback))

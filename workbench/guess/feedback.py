@@ -161,6 +161,7 @@ def _values(draft: Draft, inferences: Draft) -> None:
             draft.ask("value", left_over(draft), "which column is the value of the signal?")
             return
         judging = [only]
+        draft.note(f"{only.name} is taken as the value, for nothing else is left.")
     if len(judging) == 1 and "corrected_output" not in draft.columns:
         _one_signal(draft, inferences, judging[0])
         return

@@ -157,6 +157,9 @@ def groups(
     found = find(patterns, base)
     for path in dict.fromkeys(path for _, files in found for path in files):
         form = format_of(path) or "csv"
+        if os.path.getsize(path) == 0:
+            failures.append(f"{path}: it is empty")
+            continue
         try:
             rows = connection.execute(
                 f"SELECT column_name, column_type FROM (DESCRIBE FROM {reader([path], form)})"

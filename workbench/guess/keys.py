@@ -166,8 +166,9 @@ def join(inferences: Sample, feedback: Sample) -> Join:
         )
     key, keys = own_key(inferences)
     if direct and wider is None:
-        keys = _distinct([*(link.key for link in direct), *([key] if key else keys)])
-        key = keys[0] if len(keys) == 1 else None
+        if key is None or any(link.key.path != key.path for link in direct):
+            keys = _distinct([*(link.key for link in direct), *([key] if key else keys)])
+            key = None
         targets = _distinct([link.target for link in direct])
         return Join(key, None, keys if key is None else (), targets)
     named = [c for c in feedback.columns if evidence("request_id", c.path) >= Evidence.GENERIC]

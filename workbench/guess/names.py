@@ -196,6 +196,45 @@ LABELS = frozenset(
 )  # fmt: skip
 IMPLICIT = ("copy", "copied", "click", "clicked", "accept", "accepted", "paste", "like", "share",
             "apply", "insert", "purchase", "action")  # fmt: skip
+#: Words of signals whose 1 is usually bad news.
+BAD_NEWS = frozenset(
+    {
+        "flag",
+        "flagged",
+        "complaint",
+        "complained",
+        "wrong",
+        "incorrect",
+        "error",
+        "bad",
+        "toxic",
+        "hallucination",
+        "hallucinated",
+        "escalated",
+        "escalation",
+        "downvote",
+        "downvoted",
+        "dislike",
+        "disliked",
+        "down",
+        "churn",
+        "churned",
+        "refund",
+        "refunded",
+        "report",
+        "reported",
+        "rejected",
+        "abandoned",
+        "unhelpful",
+        "bug",
+        "issue",
+        "failed",
+        "failure",
+        "spam",
+        "beschwerde",
+        "fehler",
+    }
+)
 #: Times of something other than the call or the event itself.
 OTHER_TIMES = frozenset(
     {"updated", "update", "modified", "changed", "end", "ended", "finished", "completed",

@@ -232,9 +232,13 @@ def take(group: Group, connection: duckdb.DuckDBPyConnection, view: str) -> Samp
     """Load a bounded sample of `group` as the table `view` and profile its columns."""
     each = -(-SAMPLE_ROWS // min(len(group.files), 20))
     parts = [f"(FROM {reader([path], group.format)} LIMIT {each})" for path in _spread(group.files)]
-    connection.execute(
-        f"CREATE OR REPLACE TEMP TABLE {view} AS " + " UNION ALL BY NAME ".join(parts)
-    )
+    table = f"CREATE OR REPLACE TEMP TABLE {view} AS"
+    try:
+        connection.execute(f"{table} {' UNION ALL BY NAME '.join(parts)}")
+    except duckdb.ConversionException:
+        # The files by themselves suggest types that do not go together.
+        together = reader(_spread(group.files), group.format)
+        connection.execute(f"{table} FROM {together} LIMIT {SAMPLE_ROWS}")
     described = connection.execute(
         f"SELECT column_name, column_type FROM (DESCRIBE {view})"
     ).fetchall()

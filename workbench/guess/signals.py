@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from workbench.guess.draft import Signal
 from workbench.guess.files import literal
-from workbench.guess.names import LABELS, RATINGS, THUMBS, is_about
+from workbench.guess.names import BAD_NEWS, LABELS, RATINGS, THUMBS, is_about, words
 
 _YES = frozenset(
     {"up", "thumbs_up", "thumbsup", "thumb_up", "like", "liked", "positive", "pos", "good", "yes",
@@ -87,9 +87,18 @@ def classify(
         if not seen <= _BITS and not (_whole(seen) and stars):
             return Signal(name, "label")
         return Signal(name, "label", question="is it the true class (label) or a verdict (binary)?")
+    if labels and len(predicted) < 2 and not seen <= _BITS:
+        return Signal(name, "label", question="no prediction is mapped to compare this label with.")
     if seen <= _BITS:
         if len(seen) == 1 and not thumbs and seen <= {"0", "1"}:
             return Signal(name, "binary", question=f"only {_list(seen)} occurs: is it 0 or 1?")
+        if BAD_NEWS & {*words(name), *words(column)}:
+            return Signal(
+                name,
+                "binary",
+                positive="value < 1",
+                question="its name sounds as if 1 were bad: is 0 the success?",
+            )
         return Signal(name, "binary")
     lowered = {value.lower(): value for value in seen}
     yes, no = set(lowered) & _YES, set(lowered) & _NO
