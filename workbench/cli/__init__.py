@@ -1,0 +1,3 @@
+"""The command line: one file per command, loaded when it is called."""
+
+from __future__ import annotations

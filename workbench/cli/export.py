@@ -1,0 +1,35 @@
+"""``workbench export``."""
+
+from __future__ import annotations
+
+import click
+
+from workbench.cli._common import common, folder, print_json, say, wants_json
+
+
+@click.command("export")
+@click.argument("relation")
+@click.option("--format", "form", help="parquet, jsonl or csv. Default: by the file's ending.")
+@click.option("-o", "--output", required=True, metavar="PATH", help="The file to write.")
+@click.option("--where", metavar="SQL", help="Condition on the rows.")
+@click.option("--force", is_flag=True, help="Replace a file that exists.")
+@common
+def command(
+    relation: str,
+    form: str | None,
+    output: str,
+    where: str | None,
+    force: bool,
+    project_dir: str | None,
+    as_json: bool,
+) -> None:
+    """Write a relation, such as enriched_inferences, or a part of it, to a file."""
+    from workbench.handle import Workbench
+
+    done = Workbench(folder(project_dir)).export(
+        relation, output, format=form, where=where, force=force
+    )
+    if wants_json(as_json):
+        print_json(done)
+    else:
+        say(f"Wrote {done['rows']:,} rows ({done['bytes']:,} bytes) to {done['path']}.")

@@ -1,0 +1,96 @@
+"""The command ``workbench``: finds the command, and turns errors into words and exit codes."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+from typing import Any
+
+import click
+
+from workbench import __version__
+from workbench.errors import ExitCode, WorkbenchError
+
+#: Every command with its one-line help: the modules are imported only when they are called.
+COMMANDS = {
+    "init": "Look at log files and propose a mapping.",
+    "demo": "Make a demo project, build it and open the dashboard.",
+    "ingest": "Read what is new in the sources into the lake.",
+    "build": "Read what is new, build the enriched views and publish them.",
+    "status": "Show what became of every received event.",
+    "metrics": "Measure: accuracy, calibration, coverage, by any expression.",
+    "sql": "Ask in SQL.",
+    "export": "Write a relation, or a part of it, to a file.",
+    "serve": "Open the dashboard.",
+    "doctor": "Check the installation and the project; print schemas.",
+}
+
+
+class _Commands(click.Group):
+    """Commands by name, imported on first use."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = import_module(f"workbench.cli.{cmd_name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        from workbench.errors import suggest
+
+        if args and args[0] not in COMMANDS:
+            ctx.fail(f"There is no command {args[0]!r}. {suggest(args[0], COMMANDS)}")
+        return super().resolve_command(ctx, args)
+
+
+@click.group(
+    cls=_Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(__version__, prog_name="workbench")
+@click.option("--project", metavar="DIR", help="The project folder. Default: here.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON on standard output.")
+@click.pass_context
+def cli(ctx: click.Context, project: str | None, as_json: bool) -> None:
+    """Join feedback to the inference it judges, measure, and export training slices.
+
+    Exit codes: 0 ok, 1 query or data error, 2 usage or configuration, 3 not found or locked,
+    4 timeout, 5 a --fail-if gate failed, 130 interrupted.
+    """
+    ctx.obj = {"project": project, "json": as_json}
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and exit."""
+    try:
+        code: Any = cli.main(arguments, prog_name="workbench", standalone_mode=False)
+    except WorkbenchError as error:
+        click.echo(f"Error: {error.message}", err=True)
+        if error.hint:
+            click.echo(error.hint, err=True)
+        code = error.exit_code
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("Interrupted.", err=True)
+        code = ExitCode.INTERRUPTED
+    except BrokenPipeError:
+        # The reader of the pipe went away, as `head` does; that is its right.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = ExitCode.OK
+    sys.exit(int(code) if isinstance(code, int) else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,56 @@
+"""``workbench status``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from workbench.cli._common import common, folder, print_json, print_table, say, wants_json
+
+
+@click.command("status")
+@common
+def command(project_dir: str | None, as_json: bool) -> None:
+    """Show what became of every received event and inference."""
+    from workbench.handle import Workbench
+
+    status = Workbench(folder(project_dir)).status()
+    if wants_json(as_json):
+        print_json(status)
+        return
+    _print(status)
+
+
+def _print(status: dict[str, Any]) -> None:
+    names = ("received", "invalid", "duplicate", "spam", "attributed", "ambiguous", "orphan")
+    print_table(("feedback", "events"), [(name, status[name]) for name in names])
+    click.echo()
+    inferences = status["inferences"]
+    names = ("received", "invalid", "duplicate", "accepted", "labelled", "unlabelled")
+    print_table(("inferences", "rows"), [(name, inferences[name]) for name in names])
+    details = [
+        *(("refused feedback", reason, n) for reason, n in status["quarantine"].items()),
+        *(("refused inferences", reason, n) for reason, n in inferences["quarantine"].items()),
+        *(
+            (f"refused {table}", reason, n)
+            for table, reasons in status["context_quarantine"].items()
+            for reason, n in reasons.items()
+        ),
+        *(("attributed by", method, n) for method, n in status["methods"].items()),
+        *(("flagged feedback", flag, n) for flag, n in status["flags"].items() if n),
+        *(("flagged inferences", flag, n) for flag, n in inferences["flags"].items()),
+    ]
+    if details:
+        click.echo()
+        print_table(("what", "which", "rows"), details)
+    if status["contexts"]:
+        click.echo()
+        print_table(
+            ("context", "matched", "of", "median age (s)", "not found"),
+            [
+                (name, c["matched"], c["rows"], c["median_age"], c["reasons"])
+                for name, c in status["contexts"].items()
+            ],
+        )
+    say(f"Build {status['build']}, as of {status['as_of'] or 'no clock'}.")

@@ -1,0 +1,216 @@
+"""A project in Python: every command of the command line is one of these functions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from workbench.errors import ConfigError
+
+if TYPE_CHECKING:
+    import ibis.expr.types as ir
+
+    from workbench.datasets import Slice
+    from workbench.guess import Guess
+    from workbench.project import Project
+    from workbench.query import Build, Result
+
+Narrate = Callable[[str], None]
+
+
+def _silent(_: str) -> None:
+    """Say nothing."""
+
+
+@dataclass
+class Workbench:
+    """A project folder that is being worked with.
+
+    Attributes
+    ----------
+    folder
+        The project folder.
+    """
+
+    folder: Path
+
+    @cached_property
+    def project(self) -> Project:
+        """What ``workbench.toml`` says."""
+        from workbench.project import load
+
+        return load(self.folder)
+
+    @cached_property
+    def current(self) -> Build:
+        """The build in force when it was first asked for; `build` looks again."""
+        from workbench.query import open_build
+
+        return open_build(self.folder)
+
+    def ingest(self, *, narrate: Narrate = _silent) -> dict[str, Any]:
+        """Read what is new in the sources into the lake, without building.
+
+        Returns
+        -------
+        dict
+            ``files``, ``rows`` and ``refused`` by lake table, and ``notes``.
+        """
+        from dataclasses import asdict
+
+        from workbench.build.lock import writing
+        from workbench.ingest import ingest
+
+        with writing(self.project):
+            return asdict(ingest(self.project, narrate=narrate))
+
+    def build(self, *, as_of: str | None = None, narrate: Narrate = _silent) -> dict[str, Any]:
+        """Read what is new, build, publish.
+
+        Returns
+        -------
+        dict
+            ``build``, ``ledger``, ``seconds``, ``notes``, and whether anything was ``fresh``.
+        """
+        from workbench.build import build
+
+        done = build(self.project, as_of=as_of, narrate=narrate)
+        self.__dict__.pop("current", None)
+        return {key: done[key] for key in ("build", "ledger", "seconds", "notes", "fresh")}
+
+    def status(self) -> dict[str, Any]:
+        """The ledger of the build in force, and what became of the rest."""
+        from workbench.query import read_manifest
+
+        manifest = read_manifest(self.folder)
+        status = dict(manifest["status"])
+        ledger = status.pop("ledger")
+        return {**ledger, **status, "build": manifest["build"], "as_of": manifest["as_of"]}
+
+    def metrics(
+        self, only: Sequence[str] = (), *, by: Sequence[str] = (), where: str | None = None
+    ) -> list[dict[str, Any]]:
+        """Values of metrics; see `workbench.measure.measure`."""
+        from workbench.measure import measure
+
+        return measure(self.current, only, by, where)
+
+    def sql(
+        self,
+        query: str,
+        *,
+        limit: int | None = None,
+        timeout: float | None = None,
+        params: Sequence[Any] | dict[str, Any] | None = None,
+    ) -> Result:
+        """Run one SELECT over the build; see `workbench.query.Build.run`."""
+        return self.current.run(query, limit=limit, timeout=timeout, params=params)
+
+    def export(
+        self,
+        what: str | Slice,
+        path: str | Path,
+        *,
+        format: str | None = None,
+        where: str | None = None,
+        force: bool = False,
+    ) -> dict[str, Any]:
+        """Write a relation or a slice to a file; the format follows the file's ending.
+
+        Returns
+        -------
+        dict
+            ``path``, ``rows``, ``bytes``, ``sha256``.
+        """
+        from workbench.datasets import export
+        from workbench.formats import formats
+
+        chosen = format or Path(path).suffix.lstrip(".").lower()
+        if chosen not in formats:
+            raise ConfigError(
+                f"The ending of {str(path)!r} names no format.",
+                f"Add --format: {', '.join(formats.names())}.",
+            )
+        return export(self.current, what, chosen, path, where=where, force=force)
+
+    def table(self, relation: str) -> ir.Table:
+        """A relation of the build as an Ibis table."""
+        return self.current.table(relation)
+
+    @property
+    def enriched_feedback(self) -> ir.Table:
+        """Attributed events with all that is known of their inferences."""
+        return self.table("enriched_feedback")
+
+    @property
+    def enriched_inferences(self) -> ir.Table:
+        """Inferences, labelled or not, with their labels, uncertainty and contexts."""
+        return self.table("enriched_inferences")
+
+    def serve(self, *, port: int | None = None, open_browser: bool = False) -> None:
+        """Serve the dashboard on this machine until it is stopped."""
+        from workbench.ui.launch import serve
+
+        serve(self.folder, port=port, open_browser=open_browser)
+
+
+def open(folder: str | Path = ".") -> Workbench:
+    """Open the project in `folder`.
+
+    Raises
+    ------
+    NotFoundError
+        If there is no ``workbench.toml``.
+    ConfigError
+        If it is wrong.
+    """
+    workbench = Workbench(Path(folder).expanduser().absolute())
+    _ = workbench.project
+    return workbench
+
+
+def init(
+    folder: str | Path,
+    inferences: Sequence[str | Path],
+    feedback: Sequence[str | Path],
+    *,
+    name: str | None = None,
+    force: bool = False,
+) -> Guess:
+    """Look at log files, propose a mapping, and write ``workbench.toml``.
+
+    Parameters
+    ----------
+    folder
+        The project folder; it is made if need be.
+    inferences, feedback
+        Files, globs or folders.
+    name
+        Name of the project; the folder's name when None.
+    force
+        Replace a configuration that exists.
+
+    Returns
+    -------
+    Guess
+        What was written, what a person must decide, and what deserves a glance.
+
+    Raises
+    ------
+    ConfigError
+        If there is a configuration already.
+    """
+    from workbench.guess import guess_project
+    from workbench.project import CONFIG_NAME
+
+    root = Path(folder).expanduser().absolute()
+    path = root / CONFIG_NAME
+    if path.exists() and not force:
+        raise ConfigError(f"{path} exists already.", "Edit it, or write it anew with --force.")
+    guess = guess_project(inferences, feedback, project_dir=root, name=name)
+    root.mkdir(parents=True, exist_ok=True)
+    path.write_text(guess.toml, encoding="utf-8")
+    return guess

@@ -1,0 +1,168 @@
+"""Metrics of a build, by any expression; and the same in a few words."""
+
+from __future__ import annotations
+
+import operator
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from workbench.engine import identifier
+from workbench.errors import ConfigError
+from workbench.metrics import MetricCall, evaluate, metrics, parse_call, parse_calls
+from workbench.query import Build
+
+RELATION = "enriched_inferences"
+
+_GATE = re.compile(r"^\s*(?P<metric>.+?)\s*(?P<sign><=|>=|<|>)\s*(?P<bound>-?[\d.eE+-]+)\s*$")
+_SIGNS = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
+
+# A difference between groups is worth a line only where its intervals do not overlap.
+_MOST_LINES = 6
+
+
+def measure(
+    build: Build,
+    only: Sequence[str] = (),
+    by: Sequence[str] = (),
+    where: str | None = None,
+) -> list[dict[str, Any]]:
+    """Values of metrics, for all inferences or by groups.
+
+    Parameters
+    ----------
+    build
+        The build to read.
+    only
+        Metrics, such as ``accuracy`` or ``ece(bins=20)``; all of them when empty.
+    by
+        SQL expressions over the columns of ``enriched_inferences`` to group by.
+    where
+        SQL condition over the same columns.
+
+    Returns
+    -------
+    list of dict
+        ``metric``, ``by``, ``value``, ``low``, ``high``, ``n``, ``n_labelled``, ``reason``.
+
+    Raises
+    ------
+    ConfigError
+        If a metric or a parameter does not exist.
+    QueryError
+        If an expression does not fit the columns.
+    """
+    calls = parse_calls(only) if only else [parse_call(name) for name in metrics.names()]
+    return evaluate(build.query_table(_rows(build, calls, by, where)), calls, by, build.execute)
+
+
+def _rows(
+    build: Build, calls: Sequence[MetricCall], by: Sequence[str], where: str | None
+) -> str:
+    """Query of the columns that the metrics need, and one column per group expression."""
+    groups = {expression: build.expression(expression) for expression in by}
+    condition = build.expression(where) if where and where.strip() else None
+    relation = build.narrowest(RELATION, *groups.values(), *([condition] if condition else []))
+    needed = {"label", "reward", *(name for call in calls for name in metrics.get(call.name).needs)}
+    present = build.columns(RELATION)
+    columns = [identifier(name) for name in sorted(needed) if name in present and name not in by]
+    columns += [f"{sql} AS {identifier(expression)}" for expression, sql in groups.items()]
+    filtered = f" WHERE {condition}" if condition else ""
+    return f"SELECT {', '.join(columns)} FROM {relation}{filtered}"
+
+
+def failed_gates(build: Build, gates: Sequence[str], where: str | None = None) -> list[str]:
+    """The conditions among `gates`, such as ``ece > 0.05``, that hold.
+
+    Raises
+    ------
+    ConfigError
+        If a condition is not a metric, a comparison and a number.
+    """
+    failed = []
+    for gate in gates:
+        match = _GATE.match(gate)
+        if match is None:
+            raise ConfigError(
+                f"--fail-if {gate!r} is not a condition.", "Write it as: 'ece > 0.05'."
+            )
+        (row,) = measure(build, [match["metric"]], where=where)
+        if row["value"] is None:
+            failed.append(f"{gate}: {match['metric']} is not defined ({row['reason']})")
+        elif _SIGNS[match["sign"]](row["value"], float(match["bound"])):
+            failed.append(f"{gate}: {match['metric']} = {row['value']:.6g}")
+    return failed
+
+
+def in_words(build: Build, status: Mapping[str, Any]) -> list[str]:
+    """At most six lines: what is wrong, for whom, and how sure that is."""
+    overall = {row["metric"]: row for row in measure(build)}
+    lines = [_feedback_line(status), _coverage_line(overall["label_coverage"], status)]
+    quality = "accuracy" if overall["accuracy"]["value"] is not None else "reward_mean"
+    lines.append(_value_line(overall[quality]))
+    lines.append(_value_line(overall["ece"]))
+    versions = measure(build, [quality, "ece"], by=["model_version"])
+    for name in (quality, "ece"):
+        worst = _worst([row for row in versions if row["metric"] == name], name)
+        if worst is not None:
+            lines.append(worst)
+    return [line for line in lines if line][:_MOST_LINES]
+
+
+def _feedback_line(status: Mapping[str, Any]) -> str:
+    received = status["received"]
+    if not received:
+        return "No feedback has been received."
+    lost = received - status["attributed"]
+    if not lost:
+        return f"All {received:,} feedback events found their inference."
+    parts = [
+        f"{status[name]:,} {name}"
+        for name in ("invalid", "duplicate", "spam", "orphan", "ambiguous")
+        if status[name]
+    ]
+    return (
+        f"{status['attributed']:,} of {received:,} feedback events found their inference; "
+        f"not used: {', '.join(parts)}."
+    )
+
+
+def _coverage_line(row: Mapping[str, Any], status: Mapping[str, Any]) -> str:
+    if row["value"] is None:
+        return "There are no inferences."
+    missing = status["inferences"]["unlabelled"]
+    return (
+        f"{missing:,} of {row['n']:,} inferences ({1 - row['value']:.1%}) have no label; "
+        "what follows is about the others."
+    )
+
+
+def _value_line(row: Mapping[str, Any]) -> str:
+    name = row["metric"]
+    if row["value"] is None:
+        return f"{name} is not defined: {row['reason']}."
+    if row["low"] is None:
+        return f"{name} is {row['value']:.4f} (n = {row['n']:,})."
+    return (
+        f"{name} is {row['value']:.4f}, with 95 % confidence between {row['low']:.4f} and "
+        f"{row['high']:.4f} (n = {row['n']:,})."
+    )
+
+
+def _worst(rows: Sequence[Mapping[str, Any]], name: str) -> str | None:
+    """The version whose interval lies wholly on the bad side of another's, if there is one."""
+    known = [row for row in rows if row["value"] is not None and row["low"] is not None]
+    if len(known) < 2:
+        return None
+    lower_is_better = metrics.get(name).better == "lower"
+    known.sort(key=lambda row: row["value"], reverse=lower_is_better)
+    worst, best = known[0], known[-1]
+    apart = worst["low"] > best["high"] if lower_is_better else worst["high"] < best["low"]
+    if not apart:
+        return None
+    return (
+        f"{name} is worst for model_version {worst['by']['model_version']}: {worst['value']:.4f} "
+        f"[{worst['low']:.4f}, {worst['high']:.4f}], n = {worst['n']:,}; best for "
+        f"{best['by']['model_version']}: {best['value']:.4f} [{best['low']:.4f}, "
+        f"{best['high']:.4f}]."
+    )
