@@ -280,3 +280,25 @@ def bin_index(p: ir.NumericValue, bins: int, rule: str = "numpy") -> ir.IntegerV
     elif rule == "torchmetrics":
         branches.insert(0, (value == 1.0, ibis.literal(bins, "int64")))
     return ibis.cases(*branches, else_=ibis.null("int64")).cast("int64")
+
+
+def seconds_between(later: ir.TimestampValue, earlier: ir.TimestampValue) -> ir.FloatingValue:
+    """Seconds from `earlier` to `later`, to the microsecond; NULL where either is."""
+    # Some engines give the epoch with its fraction, others without: floor makes them one.
+    after, before = (t.epoch_seconds().cast("float64").floor() for t in (later, earlier))
+    whole = after - before
+    micros = later.microsecond().cast("float64") - earlier.microsecond().cast("float64")
+    return whole + micros / 1e6
+
+
+def canonical(text: ir.StringValue) -> ir.StringValue:
+    """A signal's value, a class or a prediction in the form in which they are compared.
+
+    JSON quotes are taken off, whole numbers lose ``.0``, and booleans become 1 and 0.
+    """
+    bare = text.strip()
+    quoted = (bare.length() >= 2) & bare.startswith('"') & bare.endswith('"')
+    bare = ibis.ifelse(quoted, bare.substr(1, bare.length() - 2), bare)
+    bare = bare.re_replace(r"^([+-]?[0-9]+)\.0+$", r"\1")
+    lowered = bare.lower()
+    return ibis.cases((lowered == "true", "1"), (lowered == "false", "0"), else_=bare)

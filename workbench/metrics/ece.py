@@ -16,7 +16,6 @@ would call such a model miscalibrated every other time. It is NULL where all row
 
 from __future__ import annotations
 
-from functools import reduce
 from typing import Any
 
 import ibis
@@ -44,35 +43,39 @@ def cells(table: ir.Table, by: tuple[str, ...], /, *, bins: int, bin_rule: str) 
 
 
 def _equal_mass(pairs: ir.Table, by: tuple[str, ...], bins: int) -> ir.Table:
-    """Bin by the quantiles of each group.
+    """Bin by the quantiles of each group: the bin is the number of inner quantiles up to the value.
 
     The quantiles are interpolated here, by the operations of `numpy.quantile` in their order:
     QUANTILE_CONT may differ in the last place, which moves all values that are equal to the edge.
     """
-    everything = ibis.window(group_by=list(by))
-    ranked = pairs.mutate(
-        place=ibis.row_number().over(group_by=list(by), order_by=["p", "y"]),
-        last=pairs.count().over(everything) - 1,
+    rising = ibis.window(group_by=list(by), order_by="p")
+    ranked = pairs.select(
+        *by,
+        place=ibis.row_number().over(rising),
+        low=pairs.p,
+        high=ibis.coalesce(pairs.p.lead().over(rising), pairs.p),
+    )
+    wanted = pairs.aggregate(by=list(by), last=pairs.count() - 1).mutate(
+        j=ibis.range(1, bins).unnest()
+    )
+    # Not a literal j / bins: DuckDB reads it as a DECIMAL and so as another double.
+    position = wanted["last"].cast("float64") * (wanted.j * (ibis.literal(1) / ibis.literal(bins)))
+    wanted = wanted.select(*by, position=position, before=position.floor().cast("int64"))
+    same = [wanted[key].identical_to(ranked[key]) for key in by]
+    found = wanted.join(ranked, [*same, wanted.before == ranked.place], rname="{name}_ranked")
+    fraction = found.position - found.before
+    rise = found.high - found.low
+    edge = (fraction >= 0.5).ifelse(
+        found.high - rise * (1.0 - fraction), found.low + rise * fraction
     )
 
-    def quantile(j: int) -> ir.FloatingScalar:
-        # Not a literal j / bins: DuckDB reads it as a DECIMAL and so as another double.
-        position = ranked["last"].cast("float64") * (j * (ibis.literal(1) / ibis.literal(bins)))
-        before = position.floor()
-        place = ranked.place.cast("float64")
-        fraction = (position - before).max()
-        low = ranked.p.max(where=place == before)
-        high = ranked.p.max(where=place == ibis.least(before + 1.0, ranked["last"]))
-        rise = high - low
-        return (fraction >= 0.5).ifelse(high - rise * (1.0 - fraction), low + rise * fraction)
-
-    edges = {f"edge_{j}": quantile(j) for j in range(1, bins)}
-    limits = ranked.aggregate(by=list(by), rows=ranked.count(), **edges)
-    same = [pairs[key].identical_to(limits[key]) for key in by]
-    joined = pairs.join(limits, same or [ibis.literal(True)], rname="limit_{name}")
-    reached = [(joined.p >= joined[edge]).cast("int64") for edge in edges]
-    index = reduce(lambda one, other: one + other, reached, ibis.literal(0, "int64"))
-    return joined.select(*by, "p", "y", bin=index)
+    edges = found.select(*by, p=edge, y=ibis.null("float64"), edge=ibis.literal(1, "int64"))
+    both = pairs.select(*by, "p", "y", edge=ibis.literal(0, "int64")).union(edges)
+    upto = ibis.window(
+        group_by=list(by), order_by=["p", both.edge.desc()], preceding=None, following=0
+    )
+    counted = both.mutate(bin=both.edge.sum().over(upto).cast("int64"))
+    return counted.filter(counted.edge == 0)
 
 
 def estimate(state: State, /, **_params: Any) -> Estimate:

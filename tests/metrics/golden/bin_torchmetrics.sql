@@ -1,0 +1,30 @@
+SELECT
+  CASE
+    WHEN "t0"."p" = 1.0
+    THEN 10
+    WHEN (
+      "t0"."p" >= 0.0
+    ) AND (
+      "t0"."p" <= 1.0
+    ) AND NOT (
+      ISNAN("t0"."p")
+    )
+    THEN LEAST(
+      (
+        CAST(FLOOR("t0"."p" * 10) AS BIGINT) + CAST("t0"."p" >= (
+          (
+            CAST(FLOOR("t0"."p" * 10) AS BIGINT) + 1
+          ) * (
+            1 / 10
+          )
+        ) AS BIGINT)
+      ) - CAST("t0"."p" < (
+        CAST(FLOOR("t0"."p" * 10) AS BIGINT) * (
+          1 / 10
+        )
+      ) AS BIGINT),
+      9
+    )
+    ELSE CAST(NULL AS BIGINT)
+  END AS "bin_torchmetrics"
+FROM "rows" AS "t0"

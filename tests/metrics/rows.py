@@ -1,0 +1,75 @@
+"""Tables for the tests of metrics, and independent definitions to compare with."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import ibis
+import ibis.expr.types as ir
+import numpy as np
+import pyarrow as pa
+
+SCHEMA = pa.schema(
+    [
+        ("calibration_p", pa.float64()),
+        ("calibration_y", pa.float64()),
+        ("correct", pa.bool_()),
+        ("reward", pa.float64()),
+        ("label", pa.string()),
+        ("selected", pa.bool_()),
+        ("model_version", pa.string()),
+        ("country", pa.string()),
+    ]
+)
+BIN_COUNTS = (5, 7, 10, 15, 20, 25, 30, 50, 100)
+
+
+def table(rows: list[dict[str, Any]]) -> ir.Table:
+    """Rows as a table; what a row does not say is NULL."""
+    full = [{name: row.get(name) for name in SCHEMA.names} for row in rows]
+    return ibis.memtable(pa.Table.from_pylist(full, schema=SCHEMA))
+
+
+def pairs(p: Any, y: Any) -> ir.Table:
+    """A table of calibration pairs, all labelled."""
+    return table(
+        [
+            {"calibration_p": float(a), "calibration_y": float(b), "label": "1" if b else "0"}
+            for a, b in zip(p, y, strict=True)
+        ]
+    )
+
+
+def adversarial(bins: int, seed: int = 0) -> np.ndarray[Any, Any]:
+    """Probabilities on every edge, one unit in the last place beside it, rounded, 0 and 1."""
+    edges = np.linspace(0, 1, bins + 1)
+    rng = np.random.default_rng(seed)
+    values = [edges, np.nextafter(edges, 0), np.nextafter(edges, 1), rng.random(200)]
+    values += [np.round(rng.random(300), digits) for digits in (1, 2, 3)]
+    values += [np.array([0.0, -0.0, 1.0, 5e-324, 1e-16, np.nextafter(1, 0)])]
+    both = np.concatenate(values)
+    return both[(both >= 0) & (both <= 1)]
+
+
+def expected_bins(p: np.ndarray[Any, Any], bins: int, rule: str) -> np.ndarray[Any, Any]:
+    """Bins by searching the edges; NaN where a value is in none."""
+    edges = np.linspace(0, 1, bins + 1)
+    if rule == "equal_mass":
+        inner = np.quantile(p, np.linspace(0, 1, bins + 1)[1:-1])
+        return np.searchsorted(inner, p, side="right").astype(float)
+    if rule in ("numpy", "torchmetrics"):
+        found = np.clip(np.searchsorted(edges, p, side="right") - 1, 0, bins - 1).astype(float)
+        return np.where(p == 1, bins, found) if rule == "torchmetrics" else found
+    found = np.clip(np.searchsorted(edges, p, side="left") - 1, 0, bins - 1).astype(float)
+    return np.where(p == 0, np.nan, found) if rule == "guo" else found
+
+
+def expected_ece(p: Any, y: Any, bins: int, rule: str) -> float:
+    """Expected calibration error by a loop over the bins."""
+    p, y = np.asarray(p, float), np.asarray(y, float)
+    where = expected_bins(p, bins, rule)
+    gaps = [
+        abs(p[where == b].mean() - y[where == b].mean()) * (where == b).sum()
+        for b in np.unique(where[~np.isnan(where)])
+    ]
+    return float(sum(gaps) / len(p))
