@@ -54,9 +54,9 @@ def open_table(lake: Lake, name: str) -> LakeTable:
 
 def contract_relation(project: Project, table: LakeTable) -> str:
     """A lake table with the columns of the contract, and `PRIVATE` ones; empty if need be."""
-    selected = ["NULL::BIGINT AS row_id", "NULL::BIGINT AS ingest_id"]
-    if table.files:
-        selected = list(PRIVATE)
+    selected = [
+        name if name in table.columns else f"NULL::BIGINT AS {name}" for name in PRIVATE
+    ]
     for column in contract.table(table.name).columns.values():
         if column.name == "features":
             selected.append(f"{_features(project, table)} AS features")

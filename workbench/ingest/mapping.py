@@ -391,7 +391,7 @@ def _rules(
         if column.type == "TIMESTAMP WITH TIME ZONE"
     ]
     rules += [
-        ("not_allowed" if " IN (" in column.check or "= 1" in column.check else "out_of_range",
+        ("not_allowed" if re.search(r" IN \(|\w = ", column.check) else "out_of_range",
          name, f"NOT ({column.check})")
         for name, column in columns.items()
         if column.check
