@@ -45,7 +45,7 @@ def test_every_module_is_in_a_layer():
     contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
     layers = next(c["layers"] for c in contracts["contracts"] if c["type"] == "layers")
     placed = {
-        name.strip(" ()").removeprefix("workbench.")
+        name.strip(" ()\n").removeprefix("workbench.")
         for layer in layers
         for part in layer.split("|")
         for name in part.split(":")

@@ -57,8 +57,8 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     venv.create(home, with_pip=False, symlinks=True)
     scheme = {"base": str(home), "platbase": str(home)}
     packages = Path(sysconfig.get_path("purelib", "venv", vars=scheme))
-    pip = (sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "--quiet")
-    run(*pip, "--no-deps", "--no-index", "--prefix", home, wheel, cwd=home)
+    pip = (sys.executable, "-m", "pip", "--disable-pip-version-check", "--python", home)
+    run(*pip, "install", "--quiet", "--no-deps", "--no-index", wheel, cwd=home)
     (packages / "borrowed.pth").write_text(sysconfig.get_path("purelib") + "\n", encoding="utf-8")
     return home / "bin"
 
@@ -102,7 +102,7 @@ def test_the_schema_comes_with_the_wheel(installed: Path, empty: Path):
 
 def test_a_demo_is_built_and_read_without_a_checkout(installed: Path, empty: Path):
     command = installed / "workbench"
-    run(command, "demo", "shop", "--no-serve", "--rows", "800", cwd=empty)
+    run(command, "demo", "shop", "--no-serve", "-n", "1000", cwd=empty)
     status = json.loads(run(command, "status", "--project", "shop", "--json", cwd=empty).stdout)
     kept = ("invalid", "duplicate", "spam", "orphan", "ambiguous", "attributed")
     assert status["received"] == sum(status[name] for name in kept) > 0
