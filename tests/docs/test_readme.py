@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -102,7 +103,7 @@ def test_the_python_of_the_readme(here: Path, block: str):
 def test_the_sql_that_is_shown(here: Path, page: str):
     for block in blocks(page, "sql"):
         if "ATTACH" not in block:
-            shell(f"workbench sql --project my-project --format json {json.dumps(block)}", here)
+            shell(f"workbench sql --project my-project --format json {shlex.quote(block)}", here)
 
 
 def test_the_guide_of_own_logs(here: Path, tmp_path: Path):
