@@ -99,8 +99,8 @@ def backend(connection: duckdb.DuckDBPyConnection) -> ibis.backends.duckdb.Backe
 
 
 def sql_of(expression: ir.Expr) -> str:
-    """The DuckDB SQL of an Ibis expression."""
-    return str(ibis.to_sql(expression, dialect="duckdb"))
+    """The DuckDB SQL of an Ibis expression, for running rather than for reading."""
+    return str(ibis.duckdb.compile(expression))
 
 
 def message(error: Exception) -> str:

@@ -129,6 +129,7 @@ def _comment(connection: duckdb.DuckDBPyConnection) -> None:
         "enriched_inferences": base,
         "enriched_feedback": {**known["attribution"], **events, **base},
     }
+    statements = []
     for schema, kind in (("main", "VIEW"), ("narrow", "TABLE")):
         relations = connection.execute(
             "SELECT table_name, list(column_name) FROM duckdb_columns() "
@@ -138,13 +139,14 @@ def _comment(connection: duckdb.DuckDBPyConnection) -> None:
         for relation, columns in relations:
             meaning = comments.get(relation, known.get(relation, {}))
             if relation in known:
-                connection.execute(
+                statements.append(
                     f"COMMENT ON {kind} {schema}.{relation} IS "
                     f"{literal(contract.table(relation).comment)}"
                 )
             for column in columns:
                 if column in meaning:
-                    connection.execute(
+                    statements.append(
                         f"COMMENT ON COLUMN {schema}.{relation}.{identifier(column)} IS "
                         f"{literal(meaning[column].comment)}"
                     )
+    connection.execute(";\n".join(["BEGIN", *statements, "COMMIT"]))
