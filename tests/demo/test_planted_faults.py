@@ -10,6 +10,7 @@ import pytest
 from .conftest import ROOT, Built
 
 STATUSES = ("received", "invalid", "duplicate", "spam", "orphan", "ambiguous", "attributed")
+INVALID = ("not_json", "missing_value", "bad_value", "bad_type", "ts_out_of_range")
 
 
 def _groups(rows: list[dict[str, Any]]) -> dict[tuple[Any, ...], dict[str, Any]]:
@@ -25,7 +26,8 @@ def test_status_agrees_in_every_count(built: Built) -> None:
     status, facts = built.run("status", "--json"), built.truth.facts
     assert {name: status[name] for name in STATUSES} == built.truth.ledger
     assert status["build"] == built.build["build"]
-    assert status["quarantine"] == facts["quarantine"]
+    assert status["quarantine"] == {reason: facts["quarantine"][reason] for reason in INVALID}
+    assert status["inferences"]["quarantine"] == {"out_of_range": facts["inferences"]["invalid"]}
     assert status["methods"] == facts["methods"]
     inferences = {
         name: status["inferences"][name]
