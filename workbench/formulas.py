@@ -292,7 +292,7 @@ def seconds_between(later: ir.TimestampValue, earlier: ir.TimestampValue) -> ir.
 
 
 def canonical(text: ir.StringValue) -> ir.StringValue:
-    """A signal's value, a class or a prediction in the form in which they are compared.
+    """Bring a signal's value, a class or a prediction to the form in which they are compared.
 
     JSON quotes are taken off, whole numbers lose ``.0``, and booleans become 1 and 0.
     """

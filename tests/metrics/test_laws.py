@@ -38,7 +38,7 @@ a_row = st.fixed_dictionaries(
     }
 )
 some_rows = st.lists(a_row, min_size=1, max_size=25)
-law = settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck))
+law = settings(max_examples=5, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 def close(one: dict[str, Any], other: dict[str, Any]) -> bool:

@@ -11,7 +11,6 @@ probability of its cell (`cell_bootstrap`): it covers the error of the observed 
 sizes, but not the scatter of probabilities within a bin. It starts at 0 where a perfectly
 calibrated model would often show as much on as few rows (`calibrated_noise`); the bootstrap alone
 would call such a model miscalibrated every other time. It is NULL where all rows are in one cell.
-
 """
 
 from __future__ import annotations
