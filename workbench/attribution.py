@@ -149,9 +149,7 @@ def _by_request_id(events: ir.Table, inferences: ir.Table) -> ir.Table:
     return events
 
 
-def _latest(
-    events: ir.Table, inferences: ir.Table, key: str, window: timedelta | None
-) -> ir.Table:
+def _latest(events: ir.Table, inferences: ir.Table, key: str, window: timedelta | None) -> ir.Table:
     """The latest inference of the same key at or before each event, and how many there were.
 
     Inferences and events are laid into one sequence per key by time. The number of inferences up
@@ -244,9 +242,12 @@ def _decide(
     cases = [
         (preference & pair, ("attributed", "preference", null_text, 1, None)),
         (preference, ("orphan", None, null_text, 0, "unknown_preference_id")),
-        (named & joined["known_request_id"], ("attributed", "request_id", joined["request_id"], 1, None)),
+        (
+            named & joined["known_request_id"],
+            ("attributed", "request_id", joined["request_id"], 1, None),
+        ),
         (named, ("orphan", None, null_text, 0, "unknown_request_id")),
-    ]  # fmt: skip
+    ]
     for label, method in attempts:
         candidates = joined[f"{label}__n_candidates"]
         tied = (joined[f"{label}__n_latest"] > 1).fill_null(False)

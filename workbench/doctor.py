@@ -12,8 +12,9 @@ from pathlib import Path
 from packaging.requirements import Requirement
 
 from workbench import __version__, contract
+from workbench.configuration import load
 from workbench.errors import WorkbenchError
-from workbench.project import CONFIG_NAME, load
+from workbench.project import CONFIG_NAME
 from workbench.query import open_build
 
 _LEAST_FREE_BYTES = 1024**3

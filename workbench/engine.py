@@ -57,7 +57,7 @@ def list_literal(texts: Iterable[str]) -> str:
 
 def json_path(key: str) -> str:
     """JSONPath literal of one top-level `key`, for use in SQL."""
-    return literal('$.' + json.dumps(key, ensure_ascii=False))
+    return literal("$." + json.dumps(key, ensure_ascii=False))
 
 
 def columns_of(connection: duckdb.DuckDBPyConnection, relation: str) -> dict[str, str]:

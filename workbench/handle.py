@@ -40,7 +40,7 @@ class Workbench:
     @cached_property
     def project(self) -> Project:
         """What ``workbench.toml`` says."""
-        from workbench.project import load
+        from workbench.configuration import load
 
         return load(self.folder)
 

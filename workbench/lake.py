@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -165,4 +166,4 @@ class Lake:
 
 
 def _type(field: Field) -> str:
-    return str(field.type).replace("PrimitiveType", "").strip('("))')
+    return re.sub(r'PrimitiveType\("(\w+)"\)', r"\1", str(field.type))

@@ -56,9 +56,7 @@ def measure(
     return evaluate(build.query_table(_rows(build, calls, by, where)), calls, by, build.execute)
 
 
-def _rows(
-    build: Build, calls: Sequence[MetricCall], by: Sequence[str], where: str | None
-) -> str:
+def _rows(build: Build, calls: Sequence[MetricCall], by: Sequence[str], where: str | None) -> str:
     """Query of the columns that the metrics need, and one column per group expression."""
     groups = {expression: build.expression(expression) for expression in by}
     condition = build.expression(where) if where and where.strip() else None

@@ -17,7 +17,7 @@ import pytest
 
 from workbench.demo import DemoTruth, generate
 from workbench.errors import ConfigError
-from workbench.project import load
+from workbench.configuration import load
 
 ROOT = Path(__file__).parents[2]
 

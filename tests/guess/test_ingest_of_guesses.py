@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from workbench import project
+from workbench import configuration as project
 from workbench.ingest import Report, ingest
 
 from .conftest import Proposal, write_csv, write_jsonl

@@ -34,7 +34,7 @@ def readings(
     if rows:
         connection.executemany("INSERT INTO narrow.readings VALUES (?, ?, ?, ?)", rows)
     connection.execute(
-        f"CREATE TABLE {REFUSED} (\"table\" VARCHAR, reason VARCHAR, field VARCHAR, raw VARCHAR, "
+        f'CREATE TABLE {REFUSED} ("table" VARCHAR, reason VARCHAR, field VARCHAR, raw VARCHAR, '
         "source_file VARCHAR, source_row BIGINT, ingested_at TIMESTAMPTZ)"
     )
 
@@ -64,8 +64,7 @@ def inferences(
         "GROUP BY request_id HAVING count(*) > 1"
     )
     fields = [
-        f"{identifier(name)} := {identifier(name)}"
-        for name in contract.table("inferences").columns
+        f"{identifier(name)} := {identifier(name)}" for name in contract.table("inferences").columns
     ]
     connection.execute(
         "CREATE OR REPLACE TEMP TABLE losers AS SELECT row_id, content, source_file, source_row "
@@ -83,8 +82,7 @@ def inferences(
     narrow = [name for name in winners.columns if name not in contract.WIDE_COLUMNS]
     sql = engine.sql_of(winners.select(*narrow))
     connection.execute(
-        f"CREATE TABLE narrow.inferences AS SELECT * FROM ({sql}) "
-        "ANTI JOIN losers USING (row_id)"
+        f"CREATE TABLE narrow.inferences AS SELECT * FROM ({sql}) ANTI JOIN losers USING (row_id)"
     )
 
 
@@ -133,14 +131,14 @@ def feedback(
     )
 
 
-def _conditions(
-    connection: duckdb.DuckDBPyConnection, signals: Mapping[str, Signal]
-) -> str:
+def _conditions(connection: duckdb.DuckDBPyConnection, signals: Mapping[str, Signal]) -> str:
     """SQL of whether an event's signal is positive; the conditions are worked out per row first.
 
     In a condition ``value`` is a number where the condition reads as one, else text.
     """
-    texts, numbers, cases = [], [], []
+    texts: list[str] = []
+    numbers: list[str] = []
+    cases: list[str] = []
     for position, (name, signal) in enumerate(signals.items()):
         if signal.positive is None:
             continue
@@ -194,12 +192,10 @@ def _condition(
         return "false"
     relation = _NUMERIC if number else "events"
     try:
-        connection.execute(
-            f"SELECT CAST((\n{condition}\n) AS BOOLEAN) FROM {relation} LIMIT 0"
-        )
+        connection.execute(f"SELECT CAST((\n{condition}\n) AS BOOLEAN) FROM {relation} LIMIT 0")
     except duckdb.Error as error:
         raise ConfigError(
             f"{where} = {condition!r} cannot be used: {engine.message(error)}",
-            "Write an SQL condition over the columns of feedback, such as \"value >= 30\".",
+            'Write an SQL condition over the columns of feedback, such as "value >= 30".',
         ) from error
     return f"CAST((\n{condition}\n) AS BOOLEAN)"

@@ -36,8 +36,9 @@ class LakeTable:
     @property
     def relation(self) -> str:
         """SQL relation over the files; reads the variable ``root``."""
-        paths = f"list_transform({engine.list_literal(self.files)}, " \
-                "lambda f: getvariable('root') || f)"
+        paths = (
+            f"list_transform({engine.list_literal(self.files)}, lambda f: getvariable('root') || f)"
+        )
         return f"read_parquet({paths}, union_by_name = true, hive_partitioning = false)"
 
 
@@ -54,9 +55,7 @@ def open_table(lake: Lake, name: str) -> LakeTable:
 
 def contract_relation(project: Project, table: LakeTable) -> str:
     """A lake table with the columns of the contract, and `PRIVATE` ones; empty if need be."""
-    selected = [
-        name if name in table.columns else f"NULL::BIGINT AS {name}" for name in PRIVATE
-    ]
+    selected = [name if name in table.columns else f"NULL::BIGINT AS {name}" for name in PRIVATE]
     for column in contract.table(table.name).columns.values():
         if column.name == "features":
             selected.append(f"{_features(project, table)} AS features")

@@ -143,10 +143,10 @@ def _comment(connection: duckdb.DuckDBPyConnection) -> None:
                     f"COMMENT ON {kind} {schema}.{relation} IS "
                     f"{literal(contract.table(relation).comment)}"
                 )
-            for column in columns:
-                if column in meaning:
-                    statements.append(
-                        f"COMMENT ON COLUMN {schema}.{relation}.{identifier(column)} IS "
-                        f"{literal(meaning[column].comment)}"
-                    )
+            statements += [
+                f"COMMENT ON COLUMN {schema}.{relation}.{identifier(column)} IS "
+                f"{literal(meaning[column].comment)}"
+                for column in columns
+                if column in meaning
+            ]
     connection.execute(";\n".join(["BEGIN", *statements, "COMMIT"]))

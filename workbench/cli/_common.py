@@ -73,9 +73,7 @@ def plain(value: Any) -> Any:
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     """Print rows as an aligned table; numbers to the right."""
     cells = [[_cell(value) for value in row] for row in rows]
-    widths = [
-        max([len(name), *(len(row[i]) for row in cells)]) for i, name in enumerate(columns)
-    ]
+    widths = [max([len(name), *(len(row[i]) for row in cells)]) for i, name in enumerate(columns)]
     right = [
         bool(rows) and all(_is_number(row[i]) or row[i] is None for row in rows)
         for i in range(len(columns))

@@ -13,7 +13,9 @@ DEFAULT_FOLDER = "data/demo"
 @click.argument("directory", metavar="[DIR]", default=DEFAULT_FOLDER)
 @click.option("-n", "--inferences", "n", type=click.IntRange(min=1000), default=20_000,
               show_default=True, help="Model calls to make up.")  # fmt: skip
-@click.option("--seed", type=int, default=7, show_default=True, help="The same seed, the same data.")
+@click.option(
+    "--seed", type=int, default=7, show_default=True, help="The same seed, the same data."
+)
 @click.option("--serve/--no-serve", "serve", default=True, help="Open the dashboard at the end.")
 @click.option("--port", type=click.IntRange(1, 65535), help="Default: the first free from 8501.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")

@@ -34,9 +34,7 @@ def command(
     guess = init(directory, inferences, feedback, name=name, force=force)
     path = f"{directory.rstrip('/')}/workbench.toml"
     if wants_json(as_json):
-        print_json(
-            {"config": path, "questions": list(guess.questions), "notes": list(guess.notes)}
-        )
+        print_json({"config": path, "questions": list(guess.questions), "notes": list(guess.notes)})
         return
     say(f"Wrote {path}.")
     for note in guess.notes:

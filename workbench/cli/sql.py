@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 import click
 
@@ -29,7 +29,7 @@ _DEFAULT_ROWS = 1000
 @common
 def command(
     query: str | None,
-    file: click.utils.LazyFile | None,
+    file: TextIO | None,
     form: str | None,
     limit: int | None,
     timeout: float,
@@ -51,9 +51,7 @@ def command(
     _print(_run(workbench, query, form, limit, timeout), form)
 
 
-def _run(
-    workbench: Workbench, query: str, form: str, limit: int | None, timeout: float
-) -> Result:
+def _run(workbench: Workbench, query: str, form: str, limit: int | None, timeout: float) -> Result:
     rows = _DEFAULT_ROWS if limit is None and form == "table" else limit
     return workbench.sql(query, limit=rows, timeout=timeout)
 

@@ -27,8 +27,8 @@ def _print(status: dict[str, Any]) -> None:
     print_table(("feedback", "events"), [(name, status[name]) for name in names])
     click.echo()
     inferences = status["inferences"]
-    names = ("received", "invalid", "duplicate", "accepted", "labelled", "unlabelled")
-    print_table(("inferences", "rows"), [(name, inferences[name]) for name in names])
+    fates = ("received", "invalid", "duplicate", "accepted", "labelled", "unlabelled")
+    print_table(("inferences", "rows"), [(name, inferences[name]) for name in fates])
     details = [
         *(("refused feedback", reason, n) for reason, n in status["quarantine"].items()),
         *(("refused inferences", reason, n) for reason, n in inferences["quarantine"].items()),

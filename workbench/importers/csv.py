@@ -253,7 +253,7 @@ class _Batches:
         for batch in self._batches:
             numbers = self._numbers(len(batch))
             columns, wrong = [], None
-            for name, column in zip(self._names, batch.columns, strict=True):
+            for column in batch.columns:
                 text, bad = decode(column.cast(pa.large_binary()))
                 columns.append(text)
                 if pc.any(bad).as_py():
@@ -266,7 +266,7 @@ class _Batches:
             yield rows
 
     def _numbers(self, count: int) -> pa.Array:
-        numbers = []
+        numbers: list[int] = []
         while len(numbers) < count:
             if self.seen not in self._bad:
                 numbers.append(self._first_row - 1 + self.seen)

@@ -184,7 +184,8 @@ def _unwrap(
     wrapped = "from_json($2, '[\"JSON\"]')" if kind == "ARRAY" else "[$2::JSON]"
     connection.execute(
         f"INSERT INTO {_LINES} SELECT $1, i, elements[i]::VARCHAR, false FROM "
-        f"(SELECT {wrapped} AS elements), LATERAL unnest(range(1, len(elements) + 1)) AS t(i) ORDER BY i",
+        f"(SELECT {wrapped} AS elements), "
+        "LATERAL unnest(range(1, len(elements) + 1)) AS t(i) ORDER BY i",
         [part.number, content],
     )
     rows = connection.execute(

@@ -22,6 +22,7 @@ from workbench.errors import ConfigError
 from workbench.importers import PART, RAW, ROW, Part, Staged
 from workbench.ingest import context as context_rows
 from workbench.ingest import mapping
+from workbench.ingest.base import base_of, section
 from workbench.ingest.files import Reading, Record, find, plan
 from workbench.lake import Lake
 from workbench.project import Context, Project, Source
@@ -92,7 +93,7 @@ def ingest(project: Project, *, narrate: Callable[[str], None] = lambda _: None)
 
 def _no_files(source: Source, records: Sequence[Record], report: Report) -> None:
     patterns = ", ".join(repr(pattern) for pattern in source.patterns)
-    name = mapping.section(source)
+    name = section(source)
     if not records:
         raise ConfigError(
             f"[{name}] source = {patterns} matches no files.",
@@ -234,10 +235,10 @@ def _check(
     """Check the staged rows into `mapping.CHECKED`; the columns that the source had."""
     columns = {name: column.type for name, column in staged.columns.items()}
     if context is None:
-        base = mapping.base_of(connection, source, staged, known, names)
+        base = base_of(connection, source, staged, known, names)
         mapping.check(connection, source, base)
     else:
-        base = mapping.base_of(connection, source, staged, known, names, typed=True)
+        base = base_of(connection, source, staged, known, names, typed=True)
         columns = {name: dtype for name, dtype in base.types.items() if source.sql is None}
         stored = _stored_types(connection, lake, source)
         context_rows.check(connection, context, base, stored)
@@ -246,7 +247,7 @@ def _check(
     )
     if unzoned:
         report.notes.append(
-            f"{mapping.section(source)}: {unzoned:,} times have no zone and were read as UTC"
+            f"{section(source)}: {unzoned:,} times have no zone and were read as UTC"
         )
     return columns
 
@@ -270,8 +271,10 @@ def _values(ids: Mapping[int, int], keys: Mapping[int, str], skip: Mapping[str, 
         if keys[number] not in skip
     )
     if not rows:
-        return "(SELECT NULL::INTEGER AS number, NULL::BIGINT AS ingest_id, NULL::VARCHAR AS name " \
-               "WHERE false)"
+        return (
+            "(SELECT NULL::INTEGER AS number, NULL::BIGINT AS ingest_id, NULL::VARCHAR AS name "
+            "WHERE false)"
+        )
     return f"(SELECT * FROM (VALUES {rows}) v(number, ingest_id, name))"
 
 
@@ -303,7 +306,7 @@ def _commit_refused(
     if total == 0 or len(skip) == len(keys):
         return total
     refused = (
-        f"SELECT v.ingest_id, {literal(source.table)} AS \"table\", r.reason, r.field, r.raw, "
+        f'SELECT v.ingest_id, {literal(source.table)} AS "table", r.reason, r.field, r.raw, '
         f"v.name AS source_file, r.row AS source_row, now() AS ingested_at FROM ("
         f"SELECT {PART} AS part, {ROW} AS row, reason, field, {RAW} AS raw FROM {staged.refused} "
         f"UNION ALL SELECT {PART}, {ROW}, {mapping.REASON}, {mapping.FIELD}, {RAW} "
@@ -384,7 +387,7 @@ def _commit_register(
             )
         )  # fmt: skip
     connection.execute(
-        "CREATE OR REPLACE TABLE readings (ingest_id BIGINT, \"table\" VARCHAR, "
+        'CREATE OR REPLACE TABLE readings (ingest_id BIGINT, "table" VARCHAR, '
         "source_file VARCHAR, mapping_id VARCHAR, sha VARCHAR, size BIGINT, mtime_ns BIGINT, "
         "offset_end BIGINT, next_row BIGINT, terminated BOOLEAN, previous BIGINT, "
         "replaces BIGINT[], columns VARCHAR)"

@@ -1,7 +1,7 @@
-"""Casts from what a source gives to what the contract wants, as SQL, with the rows that do not fit.
+"""Casts from what a source gives to what the contract wants, as SQL, and what does not fit.
 
-DuckDB's own casts are too kind for a ledger: ``TRY_CAST('1.5' AS BIGINT)`` is 2, and a list with one
-bad element keeps a NULL in its place. Here a value either becomes exactly what was meant or is bad.
+DuckDB's own casts are too kind for a ledger: ``TRY_CAST('1.5' AS BIGINT)`` is 2, and a list with
+one bad element keeps a NULL in its place. Here a value either becomes exactly what was meant or is bad.
 """
 
 from __future__ import annotations
@@ -175,7 +175,7 @@ def _nested(expression: str, dtype: str, target: str) -> Cast:
         return Cast(f"CAST({expression} AS {target})", "false")
     text = f"nullif(trim({as_text(expression, dtype)}), '')"
     document = f"CASE WHEN json_valid({text}) THEN CAST({text} AS JSON) END"
-    if target == "STRUCT(\"name\" VARCHAR, \"value\" DOUBLE)[]":
+    if target == 'STRUCT("name" VARCHAR, "value" DOUBLE)[]':
         document = _pairs(document)
     structure = literal(_structure(target))
     value = f"CASE WHEN json_type({document}) <> 'NULL' THEN from_json({document}, {structure}) END"

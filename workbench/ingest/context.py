@@ -10,7 +10,8 @@ from workbench.engine import identifier, literal
 from workbench.errors import ConfigError, suggest
 from workbench.importers import PART, RAW, ROW
 from workbench.ingest import casts
-from workbench.ingest.mapping import CHECKED, FIELD, NO_ZONE, REASON, Base, resolve
+from workbench.ingest.base import Base, resolve
+from workbench.ingest.mapping import CHECKED, FIELD, NO_ZONE, REASON
 from workbench.project import Context
 
 #: Lake columns of a context that are not facts.
@@ -46,14 +47,15 @@ def check(
     ConfigError
         If the configuration names columns that the source does not have.
     """
-    problems = []
     wanted = list(context.columns) or [
         name for name in base.types if name not in {right for _, right in context.on}
     ]
     named = [*(right for _, right in context.on), *wanted, *([context.ts] if context.ts else [])]
-    for name in named:
-        if resolve(name, base.types) is None:
-            problems.append(f"the source has no column {name!r}. {suggest(name, base.types)}")
+    problems = [
+        f"the source has no column {name!r}. {suggest(name, base.types)}"
+        for name in named
+        if resolve(name, base.types) is None
+    ]
     if problems:
         raise ConfigError(
             f"[context.{context.name}] names what is not there:\n"
@@ -142,7 +144,5 @@ def facts(context: Context, columns: Mapping[str, str]) -> dict[str, str]:
     return {
         name: dtype
         for name, dtype in columns.items()
-        if not name.startswith("__")
-        and name not in own
-        and (not listed or name.lower() in listed)
+        if not name.startswith("__") and name not in own and (not listed or name.lower() in listed)
     }

@@ -88,7 +88,9 @@ class Reading:
 
     def key(self, source: Source) -> str:
         """Identity of the reading under the mapping of `source`."""
-        turn = f"alias:{self.name}" if self.known else f"{self.offset}:{max(self.replaces, default=0)}"
+        turn = (
+            f"alias:{self.name}" if self.known else f"{self.offset}:{max(self.replaces, default=0)}"
+        )
         return f"{source.table}:{source.mapping_id}:{self.sha}:{turn}"
 
 
@@ -220,10 +222,12 @@ def _continue(
         best = max(matching, key=lambda record: (record.size, record.ingest_id))
         if best.size == reading.size or reading.importer.grows:
             return replace(reading, replaces=_family(best, records))
-    unread = last is not None and last.offset_end == 0 and last.size > 0
-    if unread or (last is not None and source.table.startswith("context_")):
+    if last is None:
+        return reading
+    unread = last.offset_end == 0 and last.size > 0
+    if unread or source.table.startswith("context_"):
         # A context file that was written anew is a new snapshot of the same facts.
-        return replace(reading, replaces=_chain(last, records))
+        return replace(reading, replaces=_family(last, records))
     return reading
 
 

@@ -1,0 +1,98 @@
+"""What a mapped row must hold, and what the workbench fills in, as SQL made from the contract."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from workbench import contract
+from workbench.engine import identifier
+from workbench.ingest import casts
+from workbench.project import Source
+
+# Log-probabilities below this are placeholders that some providers write for "not available".
+_LEAST_LOGPROB = -1000.0
+
+
+def rules_of(source: Source, columns: Mapping[str, contract.Column]) -> list[tuple[str, str, str]]:
+    """Reason, field and condition of each check, in the order in which they are reported."""
+    rules: list[tuple[str, str, str]] = []
+    optional = {"feedback_id", "ingested_at"}
+    if source.clock == "none":
+        optional.add("ts")
+    if source.table == "feedback":
+        optional.add("name")
+        rules += _feedback_rules(source)
+    rules += [
+        ("missing_value", name, f"{identifier(name)} IS NULL")
+        for name, column in columns.items()
+        if column.required and name not in optional
+    ]
+    rules += [
+        ("ts_out_of_range", name, f"NOT ({casts.time_in_range(identifier(name))})")
+        for name, column in columns.items()
+        if column.type == "TIMESTAMP WITH TIME ZONE"
+    ]
+    rules += [
+        (
+            "not_allowed" if re.search(r" IN \(|\w = ", column.check) else "out_of_range",
+            name,
+            f"NOT ({column.check})",
+        )
+        for name, column in columns.items()
+        if column.check
+    ]
+    return rules
+
+
+def _feedback_rules(source: Source) -> list[tuple[str, str, str]]:
+    says = "coalesce(value, corrected_output, retracts) IS NULL"
+    both = "(chosen_id IS NULL OR rejected_id IS NULL)"
+    rules = [
+        ("missing_value", "name", "name IS NULL AND retracts IS NULL"),
+        ("missing_value", "value", f"{says} AND {both}"),
+        (
+            "missing_value",
+            "session_id",
+            "scope = 'session' AND session_id IS NULL AND request_id IS NULL",
+        ),
+        (
+            "missing_value",
+            "trace_id",
+            "scope = 'trace' AND trace_id IS NULL AND request_id IS NULL",
+        ),
+    ]
+    if not source.optional_request_id:
+        rules.append(
+            (
+                "missing_value",
+                "request_id",
+                "request_id IS NULL AND coalesce(scope, 'inference') = 'inference' "
+                "AND retracts IS NULL AND chosen_id IS NULL AND rejected_id IS NULL",
+            )
+        )
+    return rules
+
+
+def defaults(source: Source, inputs: Mapping[str, object]) -> tuple[str, list[str]]:
+    """SQL of the flags of a row, and of the columns that the workbench fills in."""
+    if source.table == "feedback":
+        identity = ", ".join(
+            f"{identifier(name)} := {identifier(name)}"
+            for name in sorted(inputs)
+            if name not in ("feedback_id", "received_at")
+        )
+        return "CAST(NULL AS VARCHAR[])", [
+            f"coalesce(feedback_id, md5(CAST(to_json(struct_pack({identity})) AS VARCHAR))) "
+            "AS feedback_id",
+            "coalesce(name, 'retraction') AS name",
+            "coalesce(received_at, ts) AS received_at",
+            "coalesce(scope, 'inference') AS scope",
+            f"coalesce(schema_version, {contract.FEEDBACK_SCHEMA_VERSION}) AS schema_version",
+        ]
+    bad = (
+        f"len(list_filter(token_logprobs, lambda p: p < {_LEAST_LOGPROB} OR p > 1e-6 "
+        "OR isnan(p))) > 0"
+    )
+    flags = f"CASE WHEN {bad} THEN ['token_logprobs:sentinel'] END"
+    return flags, [f"CASE WHEN {bad} THEN NULL ELSE token_logprobs END AS token_logprobs"]
