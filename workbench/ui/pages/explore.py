@@ -1,0 +1,57 @@
+"""Explore: filters, a chart, and the rows behind each of its marks."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from workbench import charts
+from workbench.datasets import Slice
+from workbench.ui import data, parts, state
+from workbench.ui.parts import words
+
+LIMIT = 200
+
+build = data.build(state.session_build(data.current_build()))
+st.title("Explore")
+condition = parts.filters(build).condition()
+kind, metric, by = parts.grouping(build)
+
+n_rows = data.row_count(build, Slice(where=condition))
+if n_rows == 0:
+    parts.no_rows()
+    st.stop()
+
+metric = "ece" if kind == "calibration" else metric
+overall = data.measured(build, (metric, "label_coverage"), condition)
+parts.metric_row(overall, data.about)
+labelled = overall[0]["n_labelled"]
+if labelled == 0:
+    parts.no_labels(n_rows)
+elif labelled < charts.FEW:
+    parts.few_labels(labelled, charts.FEW)
+
+groups = data.groups(build, condition, by)
+pick = state.pick_from("marks", "group")
+if kind == "calibration":
+    marks = data.calibration(build, condition)
+    parts.chart_card(charts.calibration(marks), marks, key="marks", on_pick=pick)
+else:
+    marks = data.measured(build, (metric,), condition, by)
+    marks = words.in_order(marks, [name for name, _ in groups])
+    chart = charts.metric_by_group(marks, metric=metric, by=by, percent=metric in words.SHARES)
+    parts.chart_card(chart, words.chart_rows(marks, dict(groups)), key="marks", on_pick=pick)
+
+group = parts.group_choice(groups)
+value = state.value_of(group)
+where = data.with_group(condition, by, value, picked=group is not None)
+behind = dict(groups)[value] if group else n_rows
+st.header(f"{words.plural(behind, 'row')} behind {f'{by} = {group}' if group else 'the chart'}")
+shown = data.rows(build, where, LIMIT)
+if behind > LIMIT:
+    st.caption(f"The newest {LIMIT} are shown; Export takes all of them.")
+parts.rows_table(shown, alt=f"The newest {shown.num_rows} of {behind} rows behind the chart.")
+with st.container(horizontal=True, vertical_alignment="bottom"):
+    opened = parts.open_record(shown["request_id"].to_pylist())
+    if opened:
+        parts.link("record", f"Open {opened}", request=opened)
+    parts.link("export", "Export these rows")

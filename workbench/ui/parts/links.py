@@ -1,0 +1,38 @@
+"""The pages, and links between them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import streamlit as st
+from streamlit.navigation.page import StreamlitPage
+
+_FOLDER = Path(__file__).parents[1] / "pages"
+
+_PAGES = {
+    "overview": ("Overview", ":material/dashboard:", "What came in and what the model got wrong."),
+    "explore": ("Explore", ":material/query_stats:", "Filter, chart, and the rows behind a mark."),
+    "record": ("Record", ":material/article:", "One inference opened whole."),
+    "sql": ("SQL", ":material/database:", "Ask the build in SQL."),
+    "export": ("Export", ":material/download:", "Take a slice away as a file."),
+}
+
+
+def pages() -> dict[str, StreamlitPage]:
+    """All pages by name, in order."""
+    return {
+        name: st.Page(
+            _FOLDER / f"{name}.py",
+            title=title,
+            icon=icon,
+            url_path=name,
+            default=name == "overview",
+            help=about,
+        )
+        for name, (title, icon, about) in _PAGES.items()
+    }
+
+
+def link(page: str, label: str, **params: str | list[str]) -> None:
+    """Draw a link to a page with its URL parameters."""
+    st.page_link(pages()[page], label=label, icon=_PAGES[page][1], query_params=params or None)

@@ -1,0 +1,104 @@
+"""The parts of the record page."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import streamlit as st
+
+from workbench.query import Build
+from workbench.ui import data
+from workbench.ui.parts import words
+from workbench.ui.parts.controls import BOUND
+
+_TEXTS = (("input", "Input"), ("reasoning", "Reasoning"), ("output", "Output"))
+_VERDICT = ("prediction", "label", "correct", "reward", "confidence", "score")
+
+
+def chooser() -> str | None:
+    """Draw the field for the request_id."""
+    return st.text_input("request_id", key="request", bind=BOUND, placeholder="r-000123") or None
+
+
+def verdict(found: Mapping[str, Any]) -> None:
+    """Show what the model said and what it turned out to be."""
+    with st.container(horizontal=True):
+        for name in _VERDICT:
+            value = found.get(name)
+            if value is not None:
+                shown = f"{value:.3f}" if isinstance(value, float) else str(value)
+                with st.container(border=True, width=150):
+                    st.metric(name, shown)
+    if found.get("label") is None and found.get("reward") is None:
+        st.caption(f"No label: {words.code(str(found.get('label_reason') or 'no feedback'))}.")
+
+
+def texts(found: Mapping[str, Any]) -> None:
+    """Show the long texts whole, as they are."""
+    for name, title in _TEXTS:
+        if found.get(name):
+            st.subheader(title)
+            st.code(str(found[name]), language=None, wrap_lines=True, height=_height(found[name]))
+
+
+def _height(text: str) -> int | Literal["content"]:
+    return 320 if len(text) > 3000 or text.count("\n") > 14 else "content"
+
+
+def fields(source: Build, found: Mapping[str, Any]) -> None:
+    """Show all plain fields with what they mean."""
+    skip = {name for name, _ in _TEXTS}
+    meaning = {
+        row["column"]: row["comment"] for row in data.relations(source).get(data.RELATION, [])
+    }
+    rows = [
+        {"field": name, "value": plain(value), "meaning": meaning.get(name, "")}
+        for name, value in found.items()
+        if name not in skip and value is not None and not isinstance(value, dict)
+    ]
+    st.subheader("Inference")
+    st.dataframe(rows, hide_index=True, alt="The fields of the inference that have a value.")
+
+
+def contexts(source: Build, found: Mapping[str, Any]) -> None:
+    """Show the features and each context as a section of its own."""
+    for name, value in found.items():
+        kind = source.columns(data.RELATION).get(name, "")
+        if not kind.startswith("STRUCT(") or kind.endswith("]"):
+            continue
+        st.subheader("Features" if name == "features" else f"Context: {name}")
+        known = {key: entry for key, entry in (value or {}).items() if entry is not None}
+        if known:
+            rows = [{"field": key, "value": plain(entry)} for key, entry in known.items()]
+            st.dataframe(rows, hide_index=True, alt=f"What was known as {name}.")
+        else:
+            st.caption("Nothing was known at the time of the inference.")
+
+
+def events(found: Sequence[Mapping[str, Any]]) -> None:
+    """Show every feedback event that judges the inference, raw."""
+    st.subheader(words.plural(len(found), "feedback event"))
+    if not found:
+        st.caption("Nobody judged this inference. That does not mean that it was right or wrong.")
+    for event in found:
+        said = " · ".join(str(event[name]) for name in ("name", "value") if event.get(name))
+        with st.expander(f"{said} · {words.when(event.get('ts'))}", icon=":material/reviews:"):
+            rows = [
+                {"field": name, "value": plain(value)}
+                for name, value in event.items()
+                if name != "raw" and value is not None
+            ]
+            st.dataframe(
+                rows, hide_index=True, alt="The fields of the event, attribution included."
+            )
+            st.caption("As it was received")
+            st.code(str(event.get("raw") or ""), language="json", wrap_lines=True)
+
+
+def plain(value: Any) -> str:
+    """Return a value of any type as one line of text."""
+    if isinstance(value, list | dict):
+        return json.dumps(value, ensure_ascii=False, default=str)
+    return str(value)
