@@ -15,9 +15,9 @@ from typing import Any
 import duckdb
 import pytest
 
+from workbench.configuration import load
 from workbench.demo import DemoTruth, generate
 from workbench.errors import ConfigError
-from workbench.configuration import load
 
 ROOT = Path(__file__).parents[2]
 
