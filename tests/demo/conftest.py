@@ -34,6 +34,12 @@ class Built:
 
 
 @pytest.fixture(scope="session")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, DemoTruth]:
+    folder = tmp_path_factory.mktemp("demo")
+    return folder, generate(folder)
+
+
+@pytest.fixture(scope="session")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
     folder = tmp_path_factory.mktemp("built") / "a demo"
 

@@ -7,7 +7,6 @@ bookkeeping nor the build is trusted.
 from __future__ import annotations
 
 import hashlib
-import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -19,8 +18,6 @@ from workbench.configuration import load
 from workbench.demo import DemoTruth, generate
 from workbench.errors import ConfigError
 
-ROOT = Path(__file__).parents[2]
-
 
 def _digest(folder: Path) -> dict[str, str]:
     return {
@@ -28,12 +25,6 @@ def _digest(folder: Path) -> dict[str, str]:
         for path in sorted(folder.rglob("*"))
         if path.is_file()
     }
-
-
-@pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, DemoTruth]:
-    folder = tmp_path_factory.mktemp("demo")
-    return folder, generate(folder)
 
 
 @pytest.fixture(scope="module")
@@ -358,47 +349,3 @@ def test_several_agents_judge_some_answers(con: duckdb.DuckDBPyConnection) -> No
     )
     assert several > 500
     assert raters == 3
-
-
-def test_the_documentation_has_the_planted_numbers(demo: tuple[Path, DemoTruth]) -> None:
-    truth = demo[1]
-    facts = truth.facts
-    text = (ROOT / "docs" / "demo.md").read_text(encoding="utf-8")
-    table = text.split("## The planted dirt")[1]
-    documented = [int(number) for number in re.findall(r"^\| .* \| (\d+) \| ", table, re.MULTILINE)]
-    invalid = [n for name, n in facts["quarantine"].items() if name not in ("duplicate", "spam")]
-    planted = [
-        *invalid,
-        *facts["duplicates"].values(),
-        facts["load_test"]["events"],
-        *facts["orphans"].values(),
-        truth.ledger["ambiguous"],
-        facts["methods"]["session"],
-        facts["methods"]["user"],
-        facts["flags"]["early"],
-        facts["late"]["events"],
-        facts["flags"]["other_model_version"],
-        facts["flags"]["retracted"],
-    ]
-    assert documented == planted
-    total = dict(
-        re.findall(r"(\w+) ([\d,]+)(?= [=+]|\.$)", table.split("Together: ")[1].split("\n")[0])
-    )
-    assert {name: int(n.replace(",", "")) for name, n in total.items()} == truth.ledger
-    for number in (
-        f"{facts['overconfident']['labelled']} labelled answers",
-        f"{facts['overconfident']['gap']:.2f}",
-        f"{facts['silent']['coverage']:.0%}".replace("%", " % of ")
-        + f"{facts['silent']['inferences']:,} answers",
-        f"{facts['silent']['coverage_elsewhere']:.0%}".replace("%", " %"),
-        f"{facts['bot']['events']} thumbs",
-        f"{facts['bot']['seconds_between']} seconds apart",
-        f"{facts['incident']['resolved']:.0%}".replace("%", " % of the"),
-        f"{facts['incident']['resolved_elsewhere']:.0%}".replace("%", " %"),
-        f"{facts['load_test']['events']} thumbs",
-        f"the {facts['inferences']['received']:,} rows",
-        f"{facts['inferences']['duplicate']} repeat",
-        f"{facts['inferences']['invalid']} hold",
-        f"{facts['inferences']['labelled']:,} of them",
-    ):
-        assert number in text
