@@ -28,7 +28,7 @@ from workbench.engine import literal
 from workbench.errors import DataError
 from workbench.ingest.files import superseded
 from workbench.lake import Lake
-from workbench.project import Project
+from workbench.project import CONFIG_NAME, Project
 
 
 def build(
@@ -92,7 +92,22 @@ def build(
             **made,
         }
         manifest.publish(project, result, unfinished)
-        return {**result, "notes": report.notes, "fresh": True}
+        return {**result, "notes": report.notes + _notes(project, made), "fresh": True}
+
+
+def _notes(project: Project, made: dict[str, Any]) -> list[str]:
+    """What a person should know of a build beside its ledger."""
+    notes = [
+        f"{n:,} events are called {name!r}, which has no kind: they have no reward; add "
+        f"[feedback.signals.{name}]"
+        for name, n in made["status"]["signals_without_kind"].items()
+    ]
+    text = (project.root / CONFIG_NAME).read_text(encoding="utf-8")
+    asked = sum(line.lstrip("# ").startswith("QUESTION") for line in text.splitlines())
+    # The head of the file explains what a QUESTION is.
+    if asked:
+        notes.append(f"{CONFIG_NAME} has {asked} line(s) marked QUESTION: please answer them")
+    return notes
 
 
 def _key(project: Project, tables: dict[str, LakeTable], as_of: str | None) -> str:
@@ -208,7 +223,8 @@ def _label(
     feedback = backend.table("feedback", database="narrow")
     found = backend.table("attribution", database="narrow")
     same = backend.table("same_output")
-    judged = feedback.drop("request_id").inner_join(
+    needed = ("row_id", "feedback_id", "name", "kind", "value", "reward", "rater_id", "ts")
+    judged = feedback.select(*needed).inner_join(
         found.filter(found["status"] == "attributed").select(
             "feedback_id", "request_id", "retracted"
         ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 import duckdb
@@ -93,41 +94,74 @@ def feedback(
     table: LakeTable,
 ) -> None:
     """Make ``narrow.feedback``: the accepted events with kind and reward; sort out the others."""
-    rows = live(contract_relation(project, table))
-    connection.execute(f"CREATE OR REPLACE TEMP TABLE events AS SELECT * FROM {rows}")
+    lake = contract_relation(project, table)
+    named = " ".join(
+        [project.spam or "", *(signal.positive or "" for signal in project.signals.values())]
+    )
+    kept = [name for name in WIDE_FEEDBACK if re.search(rf"\b{name}\b", named)]
+    absent = [name for name in WIDE_FEEDBACK if name not in (*kept, "corrected_output")]
+    presence = (
+        "* REPLACE (CASE WHEN corrected_output IS NOT NULL THEN '' END AS corrected_output)"
+        if "corrected_output" not in kept
+        else "*"
+    )
+    connection.execute(
+        f"CREATE OR REPLACE TEMP TABLE events AS SELECT {presence} "
+        f"FROM (SELECT * EXCLUDE ({', '.join(absent)}) FROM {live(lake)})"
+    )
     conditions = _conditions(connection, project.signals)
     spam = _condition(connection, "feedback.spam", project.spam, number=False)
+    joined = "JOIN positives p ON e.row_id = p.positives_row" if "positive_" in conditions else ""
     connection.execute(
-        f"CREATE OR REPLACE TEMP TABLE judged AS SELECT e.*, {conditions} AS positive, "
-        f"coalesce({spam}, false) AS is_spam FROM events e "
-        "LEFT JOIN positives p ON e.row_id = p.positives_row"
+        f"CREATE OR REPLACE TEMP VIEW judged AS SELECT e.*, {conditions} AS positive, "
+        f"coalesce({spam}, false) AS is_spam FROM events e {joined}"
     )
     events = backend.table("judged")
     events = events.mutate(kind=labels.effective_kind(events, project.signals))
     events = events.mutate(reward=labels.signal_reward(events, project.signals))
     events = events.mutate(is_bad=labels.bad_value(events, project.signals, project.classes))
-    connection.execute(f"CREATE OR REPLACE TEMP TABLE scored AS {engine.sql_of(events)}")
+    own = ", ".join(dict.fromkeys(("positive", "corrected_output", *kept)))
+    connection.execute(
+        f"CREATE OR REPLACE TEMP TABLE scored AS SELECT * EXCLUDE ({own}) "
+        f"FROM ({engine.sql_of(events)})"
+    )
+    _sort_out(connection, lake)
+    connection.execute(
+        "CREATE TABLE narrow.feedback AS SELECT * EXCLUDE (is_spam, is_bad) FROM scored "
+        "ANTI JOIN sorted_out USING (row_id)"
+    )
+
+
+def _sort_out(connection: duckdb.DuckDBPyConnection, lake: str) -> None:
+    """Refuse, in this order, bad values, all but one of each id, and spam.
+
+    Of several events with one id the least by (ts, content) stays, whatever the order of arrival;
+    only for those is the content looked at.
+    """
     content = ", ".join(
         f"{identifier(name)} := {identifier(name)}"
         for name in contract.table("feedback").columns
         if name not in contract.OWN_FEEDBACK_COLUMNS
     )
     connection.execute(
-        "CREATE OR REPLACE TEMP TABLE sorted AS SELECT *, CASE WHEN is_bad THEN 'bad_value' "
-        "WHEN place > 1 THEN 'duplicate' WHEN is_spam THEN 'spam' END AS refusal FROM ("
-        "SELECT *, row_number() OVER (PARTITION BY feedback_id, is_bad ORDER BY ts NULLS LAST, "
-        f"md5(CAST(to_json(struct_pack({content})) AS VARCHAR)), source_file, source_row, row_id)"
-        " AS place FROM scored)"
+        "CREATE OR REPLACE TEMP TABLE repeated_events AS SELECT feedback_id FROM scored "
+        "WHERE NOT is_bad GROUP BY feedback_id HAVING count(*) > 1"
     )
-    field = "CASE refusal WHEN 'bad_value' THEN 'value' WHEN 'duplicate' THEN 'feedback_id' END"
     connection.execute(
-        f"INSERT INTO {REFUSED} SELECT 'feedback', refusal, {field}, raw, source_file, source_row, "
-        "ingested_at FROM sorted WHERE refusal IS NOT NULL"
+        "CREATE OR REPLACE TEMP TABLE sorted_out AS "
+        "WITH candidates AS (SELECT row_id FROM scored SEMI JOIN repeated_events "
+        "USING (feedback_id) WHERE NOT is_bad), "
+        "ranked AS (SELECT row_id, row_number() OVER (PARTITION BY feedback_id ORDER BY "
+        f"ts NULLS LAST, md5(CAST(to_json(struct_pack({content})) AS VARCHAR)), source_file, "
+        f"source_row, row_id) AS place FROM {lake} SEMI JOIN candidates USING (row_id)) "
+        "SELECT row_id, CASE WHEN is_bad THEN 'bad_value' WHEN coalesce(place, 1) > 1 "
+        "THEN 'duplicate' ELSE 'spam' END AS reason FROM scored LEFT JOIN ranked USING (row_id) "
+        "WHERE is_bad OR is_spam OR place > 1"
     )
-    own = ", ".join(("positive", "is_spam", "is_bad", "place", "refusal", *WIDE_FEEDBACK))
+    field = "CASE reason WHEN 'bad_value' THEN 'value' WHEN 'duplicate' THEN 'feedback_id' END"
     connection.execute(
-        f"CREATE TABLE narrow.feedback AS SELECT * EXCLUDE ({own}) FROM sorted "
-        "WHERE refusal IS NULL"
+        f"INSERT INTO {REFUSED} SELECT 'feedback', reason, {field}, raw, source_file, source_row, "
+        f"ingested_at FROM {lake} JOIN sorted_out USING (row_id)"
     )
 
 

@@ -83,8 +83,13 @@ def count(
     ]
     connection.execute('CREATE TABLE narrow.ledger ("table" VARCHAR, status VARCHAR, n BIGINT)')
     connection.executemany("INSERT INTO narrow.ledger VALUES (?, ?, ?)", rows)
+    unknown = connection.execute(
+        "SELECT name, count(*) FROM narrow.feedback WHERE kind IS NULL AND retracts IS NULL "
+        "GROUP BY 1 ORDER BY 1"
+    ).fetchall()
     return {
         "ledger": ledger,
+        "signals_without_kind": dict(unknown),
         "quarantine": {r: n for r, n in sides["feedback"].items() if r not in own},
         "methods": dict(methods),
         "flags": dict(zip(("early", "other_model_version", "retracted"), flags, strict=True)),

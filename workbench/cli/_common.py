@@ -92,7 +92,7 @@ def _cell(value: Any) -> str:
     if value is None:
         return ""
     if isinstance(value, float):
-        return f"{value:.6g}"
+        return f"{value:,.0f}" if abs(value) >= 100_000 else f"{value:.6g}"
     if isinstance(value, Mapping | list | tuple):
         text = json.dumps(plain(value), ensure_ascii=False)
     else:

@@ -7,6 +7,7 @@ import click
 from workbench.cli._common import print_json, say, wants_json
 
 DEFAULT_FOLDER = "data/demo"
+_UNFINISHED = "unfinished\n"
 
 
 @click.command("demo")
@@ -27,6 +28,7 @@ def command(
     Everything in it is made up, with faults planted in it to be found; see docs/demo.md. A folder
     that holds the same demo is built again, not made again.
     """
+    import shutil
     from pathlib import Path
 
     import workbench
@@ -36,13 +38,18 @@ def command(
     target = Path(directory)
     stamp = target / ".demo"
     wanted = f"seed={seed} n={n}\n"
-    if not (stamp.is_file() and stamp.read_text() == wanted):
+    found = stamp.read_text() if stamp.is_file() else ""
+    if found != wanted:
+        if found == _UNFINISHED:
+            shutil.rmtree(target)
         if target.exists() and any(target.iterdir()):
             raise ConfigError(
                 f"{target} is not empty and holds no such demo.",
                 "Name another folder: workbench demo DIR.",
             )
         say(f"Making {n:,} model calls of a made-up support assistant in {target}")
+        target.mkdir(parents=True, exist_ok=True)
+        stamp.write_text(_UNFINISHED)
         generate(target, seed=seed, n=n)
         stamp.write_text(wanted)
     project = workbench.open(target)

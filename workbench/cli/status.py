@@ -49,7 +49,13 @@ def _print(status: dict[str, Any]) -> None:
         print_table(
             ("context", "matched", "of", "median age (s)", "not found"),
             [
-                (name, c["matched"], c["rows"], c["median_age"], c["reasons"])
+                (
+                    name,
+                    c["matched"],
+                    c["rows"],
+                    c["median_age"],
+                    ", ".join(f"{reason} {n:,}" for reason, n in c["reasons"].items()),
+                )
                 for name, c in status["contexts"].items()
             ],
         )

@@ -1,7 +1,7 @@
 """Casts from what a source gives to what the contract wants, as SQL, and what does not fit.
 
 DuckDB's own casts are too kind for a ledger: ``TRY_CAST('1.5' AS BIGINT)`` is 2, and a list with
-one bad element keeps a NULL in its place. Here a value either becomes exactly what was meant or is bad.
+one bad element keeps a NULL there. Here a value either becomes exactly what was meant or is bad.
 """
 
 from __future__ import annotations

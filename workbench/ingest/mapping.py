@@ -100,12 +100,12 @@ def check(connection: duckdb.DuckDBPyConnection, source: Source, base: Base) -> 
 
 def feature_column(name: str) -> str:
     """Lake column of a feature."""
-    return f"feature.{name}"
+    return f"features.{name}"
 
 
 def feature_of(column: str) -> str:
     """Feature of a lake column."""
-    return column.removeprefix("feature.")
+    return column.removeprefix("features.")
 
 
 def _canonical(connection: duckdb.DuckDBPyConnection, dtype: str) -> str:
