@@ -5,7 +5,7 @@ SELECT rater_id,
        name AS signal,
        count(*) AS events,
        round(avg(reward), 3) AS mean_reward,
-       round(avg((reward >= 0.5) = (label = '1')), 3) AS agrees_with_label,
+       round(avg(((reward >= 0.5) = (label = '1'))::INTEGER), 3) AS agrees_with_label,
        median(delay) AS median_delay_seconds
 FROM enriched_feedback
 WHERE rater_id IS NOT NULL

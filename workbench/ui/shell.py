@@ -31,11 +31,14 @@ def run() -> None:
         with st.container(border=True, horizontal=True, vertical_alignment="center"):
             st.markdown(f"A newer build, `{newest}`, was published. This page shows `{build.id}`.")
             st.button("Load it", on_click=state.load_build, args=(newest,), type="primary")
-    try:
-        page.run()
-    except WorkbenchError as error:
-        parts.problem(error)
+    body = st.container()
+    # Drawn first, so that it stands there even if the page ends early.
     _footer(build.id)
+    with body:
+        try:
+            page.run()
+        except WorkbenchError as error:
+            parts.problem(error)
 
 
 def _footer(build_id: str) -> None:

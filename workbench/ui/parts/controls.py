@@ -39,7 +39,11 @@ def filters(source: Build) -> state.Filters:
             help="Any condition over the columns of enriched_inferences, contexts included.",
         )
         st.button("Clear all filters", on_click=state.clear_filters, icon=":material/clear_all:")
-    return state.filters()
+    chosen = state.filters()
+    if chosen.where.strip():
+        # By itself: in brackets, "a) OR (b" would look like a condition.
+        source.expression(chosen.where)
+    return chosen
 
 
 def _values(source: Build, key: str, column: str, label: str) -> None:

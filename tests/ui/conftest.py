@@ -1,0 +1,67 @@
+"""Projects for the dashboard: the demo, one without labels, one without rows, one never built."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+SETTINGS = """
+[project]
+name = "tiny"
+[inferences]
+source = "inferences.jsonl"
+[feedback]
+source = "feedback.jsonl"
+[feedback.signals.note]
+kind = "comment"
+"""
+
+
+def workbench(*arguments: str) -> str:
+    """Run a command of the command line in the checkout and return what it prints."""
+    command = [sys.executable, "-m", "workbench.cli.main", *arguments]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def tiny(folder: Path, inferences: int) -> Path:
+    """Build a project whose inferences have no label."""
+    folder.mkdir()
+    (folder / "workbench.toml").write_text(SETTINGS)
+    calls = [
+        {"request_id": f"r{i}", "ts": f"2026-01-0{i + 1}T00:00:00Z", "model_version": "v1"}
+        for i in range(inferences)
+    ]
+    notes = [
+        {"feedback_id": "f0", "request_id": "r0", "ts": "2026-01-02T00:00:00Z"}
+        | {"name": "note", "value": "hm"}
+    ]
+    for name, rows in (("inferences", calls), ("feedback", notes[:inferences])):
+        text = "".join(json.dumps(row) + "\n" for row in rows)
+        (folder / f"{name}.jsonl").write_text(text)
+    workbench("build", "--project", str(folder))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("ui") / "demo"
+    workbench("demo", str(folder), "-n", "3000", "--no-serve")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def unlabelled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny(tmp_path_factory.mktemp("ui") / "unlabelled", 5)
+
+
+@pytest.fixture(scope="session")
+def without_rows(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny(tmp_path_factory.mktemp("ui") / "without_rows", 0)
