@@ -56,17 +56,17 @@ def test_links_lead_to_a_file_and_a_heading(page: Path):
 
 
 def test_every_key_of_the_configuration_is_documented():
-    keys = {key for section in project._KEYS.values() for key in section}
-    keys |= {*project._KEYS, *project._SIGNAL_KEYS, *project._CONTEXT_KEYS}
+    keys = {key for section in configuration._KEYS.values() for key in section}
+    keys |= {*configuration._KEYS, *configuration._SIGNAL_KEYS, *configuration._CONTEXT_KEYS}
     assert keys <= names("docs/configuration.md")
 
 
 @pytest.mark.parametrize(
     "choices",
     [
-        project.SIGNAL_KINDS,
-        project.LABEL_POLICIES,
-        project.FALLBACKS,
+        configuration.SIGNAL_KINDS,
+        configuration.LABEL_POLICIES,
+        configuration.FALLBACKS,
         tuple(Registry("workbench.importers", "importer", label="format").names()),
         tuple(Registry("workbench.contexts", "context_join", label="join").names()),
     ],
