@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from workbench import configuration as project
+from workbench import configuration
 from workbench.errors import ExitCode
 from workbench.registry import Registry
 
