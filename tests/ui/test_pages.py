@@ -261,9 +261,10 @@ def test_saved_queries_run_on_any_project(demo: Path, unlabelled: Path) -> None:
 def test_an_export_holds_what_the_page_counts(open_page: Open, demo: Path) -> None:
     app = open_page(demo, "export", model=["v2"])
     said = next(heading.value for heading in app.header)
+    chosen = next(line.value for line in app.caption if line.value.startswith("Slice ")).split()[1]
     next(button for button in app.button if button.label == "Prepare the file").click().run()
     assert not app.exception
-    (file,) = (demo / ".workbench" / "exports").rglob("*.parquet")
+    (file,) = (demo / ".workbench" / "exports").rglob(f"*-{chosen}.parquet")
     rows = pq.read_table(file)
     assert said == f"{rows.num_rows:,} rows of enriched_inferences"
     assert set(rows["model_version"].to_pylist()) == {"v2"}

@@ -130,10 +130,10 @@ def metric_names() -> list[str]:
 
 @_cached
 def findings(source: Build) -> list[str]:
-    """Say in a few sentences how the model did, and where it did worst."""
-    # The first two are about the feedback, which the overview tells by itself.
+    """Say in a sentence each for which model version a metric is worst, where that is sure."""
     status = source.manifest["status"]
-    return in_words(source, {**status["ledger"], **status})[2:]
+    # The first four repeat what the overview tells by itself: feedback, coverage, two metrics.
+    return in_words(source, {**status["ledger"], **status})[4:]
 
 
 def about(metric: str) -> str:

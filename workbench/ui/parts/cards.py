@@ -16,7 +16,7 @@ _KEPT = {"displayModeBar": False}
 
 def metric_card(row: dict[str, Any], about: str) -> None:
     """Show one metric: value, interval and n, or why it is not defined."""
-    with st.container(border=True, width=230):
+    with st.container(border=True, width=215):
         st.metric(
             words.metric_name(row["metric"]), words.number(row["metric"], row["value"]), help=about
         )
