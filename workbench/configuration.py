@@ -199,6 +199,7 @@ class _Reader:
         table: str | None = None,
         features: Mapping[str, str] | None = None,
         optional_request_id: bool = False,
+        shape: str = "",
     ) -> Source:
         patterns = self._list(f"{section}.source", given.get("source", []))
         if not patterns:
@@ -220,6 +221,7 @@ class _Reader:
             clock=str(clock),
             features=MappingProxyType(dict(features or {})),
             optional_request_id=optional_request_id,
+            shape=shape,
         )
 
     def _columns(self, section: str, given: object) -> dict[str, str]:
@@ -318,7 +320,12 @@ class _Reader:
             result.append(
                 Context(
                     name=name,
-                    source=self._source(where, entry, table=f"context_{name}"),
+                    source=self._source(
+                        where,
+                        entry,
+                        table=f"context_{name}",
+                        shape=json.dumps([entry.get(key) for key in ("on", "ts", "columns")]),
+                    ),
                     join=str(join),
                     on=self._on(where, entry.get("on")),
                     ts=ts,

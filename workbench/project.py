@@ -35,6 +35,8 @@ class Source:
         Feature name to DuckDB type; inferences only.
     optional_request_id
         Feedback without a request_id may be attributed by a fallback.
+    shape
+        What else the stored rows depend on: of a context its keys, its time and its columns.
     """
 
     table: str
@@ -45,6 +47,7 @@ class Source:
     clock: str = "ts"
     features: Mapping[str, str] = field(default_factory=dict)
     optional_request_id: bool = False
+    shape: str = ""
 
     @property
     def mapping_id(self) -> str:
@@ -56,6 +59,7 @@ class Source:
             self.clock,
             list(self.features.items()),
             self.optional_request_id,
+            self.shape,
         ]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 

@@ -198,8 +198,8 @@ def _as_of(connection: duckdb.DuckDBPyConnection, given: str | None) -> str | No
     """The build's ``as_of`` as ISO text; None without clocks."""
     if given is None:
         sql = (
-            "SELECT max(t) FROM (SELECT max(received_at) AS t FROM narrow.feedback "
-            "UNION ALL SELECT max(ts) FROM narrow.inferences)"
+            "SELECT coalesce((SELECT max(received_at) FROM narrow.feedback), "
+            "(SELECT max(ts) FROM narrow.inferences))"
         )
         moment = engine.scalar(connection, sql)
     else:

@@ -233,13 +233,11 @@ def _check(
     report: Report,
 ) -> dict[str, str]:
     """Check the staged rows into `mapping.CHECKED`; the columns that the source had."""
-    columns = {name: column.type for name, column in staged.columns.items()}
     if context is None:
         base = base_of(connection, source, staged, known, names)
         mapping.check(connection, source, base)
     else:
         base = base_of(connection, source, staged, known, names, typed=True)
-        columns = {name: dtype for name, dtype in base.types.items() if source.sql is None}
         stored = _stored_types(connection, lake, source)
         context_rows.check(connection, context, base, stored)
     unzoned = engine.scalar(
@@ -249,7 +247,7 @@ def _check(
         report.notes.append(
             f"{section(source)}: {unzoned:,} times have no zone and were read as UTC"
         )
-    return columns
+    return dict(base.known)
 
 
 def _stored_types(

@@ -28,12 +28,15 @@ class Base:
         Type and SQL of each source column when it is mapped by its bare name.
     jsons
         SQL of each source column as JSON.
+    known
+        Types of the columns of the files themselves, before the source's own query.
     """
 
     relation: str
     types: Mapping[str, str]
     texts: Mapping[str, tuple[str, str]]
     jsons: Mapping[str, str]
+    known: Mapping[str, str]
 
 
 def base_of(
@@ -91,7 +94,7 @@ def base_of(
     relation = f"(SELECT {', '.join(selected)} FROM {staged.relation})"
     types = {**{name: column.type for name, column in columns.items()}, **missing}
     if source.sql is None:
-        return Base(relation=relation, types=types, texts=texts, jsons=jsons)
+        return Base(relation=relation, types=types, texts=texts, jsons=jsons, known=types)
     return _reshape(connection, source, relation, types, names)
 
 
@@ -149,6 +152,7 @@ def _reshape(
         types={name: out[name] for name in kept},
         texts={name: (out[name], identifier(name)) for name in kept},
         jsons={name: f"to_json({identifier(name)})" for name in kept},
+        known=types,
     )
 
 
