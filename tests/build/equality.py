@@ -1,0 +1,67 @@
+"""Whether two builds are equal: the same but for build ids and the time of reading.
+
+Doubles may differ by 1e-12 relative, everything else not at all.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from workbench.query import Build, open_build
+
+#: Relations by what orders their rows.
+RELATIONS = {
+    "inferences": "request_id",
+    "feedback": "feedback_id",
+    "quarantine": '"table", source_file, source_row, reason, raw',
+    "attribution": "feedback_id",
+    "credits": "feedback_id, request_id",
+    "labels": "request_id",
+    "ledger": '"table", status',
+    "enriched_inferences": "request_id",
+    "enriched_feedback": "feedback_id",
+}
+
+
+def content(build: Build, relation: str) -> pa.Table:
+    """All rows of a relation in a fixed order; nested values as JSON."""
+    columns = build.arrow(f"DESCRIBE {relation}").to_pylist()
+    selected = []
+    for column in columns:
+        name, dtype = f'"{column["column_name"]}"', column["column_type"]
+        if name == '"ingested_at"':
+            continue
+        nested = dtype.endswith("]") or dtype.startswith("STRUCT")
+        selected.append(f"CAST(to_json({name}) AS VARCHAR) AS {name}" if nested else name)
+    order = RELATIONS[relation]
+    return build.arrow(f"SELECT {', '.join(selected)} FROM {relation} ORDER BY {order}")
+
+
+def differences(one: Path, other: Path) -> list[str]:
+    """What differs between the builds in force of two projects; empty when they are equal."""
+    found = []
+    with open_build(one) as left, open_build(other) as right:
+        for relation in RELATIONS:
+            a, b = content(left, relation), content(right, relation)
+            if a.schema != b.schema or len(a) != len(b):
+                found.append(f"{relation}: {len(a)} and {len(b)} rows, {a.schema}, {b.schema}")
+                continue
+            found += [
+                f"{relation}.{name}" for name in a.column_names if not _same(a[name], b[name])
+            ]
+        for key in ("as_of", "ledger", "status"):
+            if left.manifest[key] != right.manifest[key]:
+                found.append(f"{key}: {left.manifest[key]} and {right.manifest[key]}")
+    return found
+
+
+def _same(a: pa.ChunkedArray, b: pa.ChunkedArray) -> bool:
+    if not pa.types.is_floating(a.type):
+        return bool(a.equals(b))
+    if not a.is_null().equals(b.is_null()):
+        return False
+    numbers = (a.drop_null().to_numpy(), b.drop_null().to_numpy())
+    return bool(np.allclose(*numbers, rtol=1e-12, atol=0, equal_nan=True))
