@@ -209,8 +209,9 @@ def _latest(events: ir.Table, inferences: ir.Table, key: str, window: timedelta 
     per_event = points.group_by("__event").agg(
         __key=points["__key"].max(),
         __last=points["__last"].max(),
-        n_candidates=ibis.ifelse(points["__order"] == 2, points["__n"], 0).sum()
-        - ibis.ifelse(points["__order"] == 0, points["__n"], 0).sum(),
+        # One point each per event; a sum would be a HUGEINT.
+        n_candidates=points["__n"].max(where=points["__order"] == 2)
+        - points["__n"].max(where=points["__order"] == 0).fill_null(0),
     )
     per_event = per_event.filter(per_event["n_candidates"] > 0)
     at_time = pool.group_by(__at_key=pool[key], __at=pool["ts"].cast(time)).agg(
@@ -303,7 +304,8 @@ def _decide(
         ),
         n_candidates="n_candidates",
         delay=delay,
-        early=ibis.ifelse(attributed, (delay < 0).fill_null(False), ibis.literal(False)),
+        # Of what has no clock it is unknown; of what has no inference there is nothing to say.
+        early=ibis.ifelse(final["request_id"].notnull(), delay < 0, ibis.literal(False)),
         other_model_version=(final["__version"] != final["__inference_version"]).fill_null(False),
         retracted="retracted",
         reason="reason",

@@ -86,23 +86,16 @@ def bad_value(
     """
     rated = [name for name, signal in signals.items() if signal.kind == "rating"]
     scaled = events["kind"].isin(["binary", "implicit"]) | (
-        (events["kind"] == "rating") & events["name"].isin(rated)
-        if rated
-        else ibis.literal(False)
+        (events["kind"] == "rating") & events["name"].isin(rated) if rated else ibis.literal(False)
     )
     labels = events["kind"] == "label"
     unknown = events["value"].isnull()
     if classes:
-        known = [_canonical_text(name) for name in classes]
+        known = [canonical(ibis.literal(name)) for name in classes]
         unknown = unknown | ~canonical(events["value"]).isin(known)
     uncorrected = (events["kind"] == "correction") & events["corrected_output"].isnull()
     bad = (scaled & events["reward"].isnull()) | (labels & unknown) | uncorrected
     return (bad & events["retracts"].isnull()).fill_null(False)
-
-
-def _canonical_text(text: str) -> str:
-    lowered = text.strip().lower()
-    return {"true": "1", "false": "0"}.get(lowered, text.strip())
 
 
 def rewarded(events: ir.Table, inferences: ir.Table) -> ir.Table:
@@ -124,9 +117,7 @@ def rewarded(events: ir.Table, inferences: ir.Table) -> ir.Table:
     """
     facts = inferences.select(__id="request_id", __prediction="prediction")
     joined = events.left_join(facts, events["request_id"] == facts["__id"])
-    named = ibis.ifelse(
-        joined["kind"] == "label", canonical(joined["value"]), ibis.null("string")
-    )
+    named = ibis.ifelse(joined["kind"] == "label", canonical(joined["value"]), ibis.null("string"))
     hit = (named == canonical(joined["__prediction"])).cast("float64")
     reward = ibis.cases(
         (joined["kind"] == "label", hit),
@@ -172,20 +163,30 @@ def resolve(
         The columns of the contract's ``labels``.
     """
     deciding = _deciding(events, inferences, signals, maturity, as_of)
-    newest = [ibis.desc(deciding["ts"], nulls_first=False), ibis.desc(deciding["feedback_id"])]
     if policy == "latest_per_rater_then_mean":
         rater = ibis.coalesce(deciding["rater_id"], "event:" + deciding["feedback_id"])
-        group = ibis.window(group_by=["request_id", rater, "name"], order_by=newest)
+        group = ibis.window(group_by=["request_id", rater, "name"], order_by=_newest(deciding))
         deciding = deciding.mutate(__rank=ibis.row_number().over(group))
         deciding = deciding.filter(deciding["__rank"] == 0).drop("__rank")
-    group = ibis.window(group_by="request_id", order_by=newest)
+    of_inference = ibis.window(group_by="request_id")
     deciding = deciding.mutate(
-        __latest=ibis.row_number().over(group) == 0,
-        __side=ibis.coalesce(
-            deciding["class"], ibis.ifelse(deciding["reward"] >= 0.5, "1", "0")
-        ),
+        __side=ibis.coalesce(deciding["class"], _side(deciding["reward"])),
+        # A thumb is no vote on the class: where classes are named, they alone are counted.
+        __votes=deciding["class"].notnull() | (deciding["class"].count().over(of_inference) == 0),
     )
+    order = [ibis.desc(deciding["__votes"]), *_newest(deciding)]
+    group = ibis.window(group_by="request_id", order_by=order)
+    deciding = deciding.mutate(__latest=ibis.row_number().over(group) == 0)
     return _aggregate(deciding, policy)
+
+
+def _newest(events: ir.Table) -> list[ir.Value]:
+    return [ibis.desc(events["ts"], nulls_first=False), ibis.desc(events["feedback_id"])]
+
+
+def _side(reward: ir.FloatingValue) -> ir.StringValue:
+    # A sum may come out a last digit lower in another order of its rows.
+    return ibis.ifelse(reward >= 0.5 - 1e-12, "1", "0")
 
 
 def _deciding(
@@ -216,9 +217,11 @@ def _deciding(
 
 def _aggregate(deciding: ir.Table, policy: str) -> ir.Table:
     rater = ibis.coalesce(deciding["rater_id"], "event:" + deciding["feedback_id"])
-    sides = deciding.group_by("request_id", "__side").agg(__votes=deciding.count())
+    sides = deciding.group_by("request_id", "__side").agg(
+        __n=deciding.count(), __votes=deciding["__votes"].cast("int64").sum()
+    )
     best = sides.group_by("request_id").agg(
-        __most=sides["__votes"].max(), __pairs=(sides["__votes"] * (sides["__votes"] - 1)).sum()
+        __most=sides["__votes"].max(), __pairs=(sides["__n"] * (sides["__n"] - 1)).sum()
     )
     winners = sides.inner_join(best, "request_id")
     winners = winners.filter(winners["__votes"] == winners["__most"])
@@ -253,7 +256,7 @@ def _aggregate(deciding: ir.Table, policy: str) -> ir.Table:
         )
     else:
         reward = joined["__mean"]
-        side = ibis.ifelse(by_class, joined["__mode"], ibis.ifelse(reward >= 0.5, "1", "0"))
+        side = ibis.ifelse(by_class, joined["__mode"], _side(reward))
         undecided = by_class & tie
     n = joined["n_feedback"].cast("float64")
     return joined.select(
