@@ -15,6 +15,7 @@ from typing import Any, BinaryIO
 import duckdb
 import pyarrow as pa
 
+from workbench import engine
 from workbench.datasets.slice import Slice
 from workbench.errors import ConfigError, DataError, NotFoundError
 from workbench.formats import formats
@@ -135,7 +136,9 @@ def write_file(
             "Choose a folder that is writable and has room.",
         ) from error
     except (duckdb.Error, pa.ArrowException) as error:
-        raise DataError(f"The rows cannot be written as {fmt}: {error}", "") from error
+        raise DataError(
+            f"The rows cannot be written as {fmt}: {engine.message(error)}", ""
+        ) from error
     finally:
         partial.unlink(missing_ok=True)
     return {"path": str(target), "rows": written, "bytes": size, "sha256": hashed.hexdigest()}

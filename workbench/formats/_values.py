@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.types as pt
 
 
@@ -36,16 +37,44 @@ def json_value(value: Any) -> Any:
 
 def json_column(column: pa.Array) -> list[Any]:
     """Turn the values of a column into what JSON can hold."""
-    values: list[Any] = column.to_pylist()
     kind = column.type
+    if pt.is_timestamp(kind):
+        return _times(column)
+    if pt.is_struct(kind):
+        return _structs(column)
+    values: list[Any] = column.to_pylist()
     if pt.is_string(kind) or pt.is_large_string(kind) or pt.is_integer(kind) or pt.is_boolean(kind):
         return values
     return [json_value(value) for value in values]
 
 
+def _times(column: pa.Array) -> list[Any]:
+    # All at once: making a Python object of each would be most of the work of an export. Without
+    # its zone, which is UTC, a column needs no time zone database.
+    plain = column.cast(pa.timestamp(column.type.unit))
+    texts: list[Any] = pc.strftime(plain, format="%Y-%m-%dT%H:%M:%S").to_pylist()
+    if column.type.tz is None:
+        return texts
+    return [None if text is None else f"{text}+00:00" for text in texts]
+
+
+def _structs(column: pa.Array) -> list[Any]:
+    names = [field.name for field in column.type]
+    parts = [json_column(column.field(i)) for i in range(len(names))]
+    known = column.is_valid().to_pylist()
+    rows = zip(*parts, strict=True) if parts else iter([()] * len(known))
+    return [
+        dict(zip(names, row, strict=True)) if there else None
+        for row, there in zip(rows, known, strict=True)
+    ]
+
+
+_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+
+
 def json_text(value: Any) -> str:
-    """`value` as one line of JSON."""
-    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    """Write `value` as one line of JSON."""
+    return _encode(value)
 
 
 def text_column(column: pa.Array) -> pa.Array:
@@ -53,9 +82,9 @@ def text_column(column: pa.Array) -> pa.Array:
     texts = [
         None
         if value is None
-        else json_text(json_value(value))
+        else json_text(value)
         if isinstance(value, dict | list)
-        else str(json_value(value))
-        for value in column.to_pylist()
+        else str(value)
+        for value in json_column(column)
     ]
     return pa.array(texts, pa.string())

@@ -180,6 +180,11 @@ def groups(source: Build, condition: str | None, by: str) -> list[tuple[str | No
     return [(row["value"], row["n"]) for row in rows]
 
 
+def as_query(condition: str | None) -> str:
+    """Write the query of the chosen rows, for the SQL page."""
+    return f"SELECT *\nFROM {RELATION}" + (f"\nWHERE {condition}" if condition else "")
+
+
 def in_group(by: str, value: str | None) -> str:
     """Write the SQL condition for the rows of one group."""
     return f"({by}\n)::VARCHAR IS NOT DISTINCT FROM {engine.literal(value)}"
@@ -217,7 +222,7 @@ def group_columns(source: Build) -> list[str]:
     """Columns and struct fields that have few enough values to group by, as SQL."""
     candidates = ["model_version"]
     for name, kind in source.columns(RELATION).items():
-        if kind in ("VARCHAR", "BOOLEAN", "INTEGER"):
+        if kind in ("VARCHAR", "BOOLEAN", "INTEGER", "BIGINT"):
             candidates.append(_sql_name(name))
         elif kind.startswith("STRUCT(") and not kind.endswith("[]"):
             struct = source.arrow(f"SELECT {_sql_name(name)} FROM {RELATION} LIMIT 0")
@@ -233,7 +238,8 @@ def group_columns(source: Build) -> list[str]:
     )
     found = source.arrow(f"SELECT {counted} FROM (FROM {RELATION} LIMIT 50000)").to_pylist()[0]
     few = [name for i, name in enumerate(candidates) if 0 < found[f"c{i}"] <= MOST_GROUPS * 3 // 4]
-    return [*few, "date_trunc('week', ts)::DATE", "date_trunc('month', ts)::DATE"]
+    times = ["date_trunc('week', ts)::DATE", "date_trunc('month', ts)::DATE"]
+    return [*few, *(times if span(source)["first"] is not None else [])] or ["'all'"]
 
 
 def _sql_name(name: str) -> str:

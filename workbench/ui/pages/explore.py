@@ -55,3 +55,4 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
     if opened:
         parts.link("record", f"Open {opened}", request=opened)
     parts.link("export", "Export these rows")
+    parts.link("sql", "Ask in SQL", q=data.as_query(where))
