@@ -42,7 +42,8 @@ def main(report: str) -> int:
         name = f"{case.get('classname')}::{case.get('name')}"
         skip = case.find("skipped")
         if skip is None:
-            passed.append(name)
+            if case.find("failure") is None and case.find("error") is None:
+                passed.append(name)
         elif skip.get("type") != "pytest.xfail":
             line = f"{name}: {skip.get('message')}"
             if not any(re.search(pattern, line) for pattern in allowed):

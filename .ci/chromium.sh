@@ -2,6 +2,7 @@
 # Makes sure that there is a Chromium for the browser tests. Never fails: what it could not do it says.
 set -u
 
+[ -n "${WORKBENCH_CHROMIUM:-}" ] && exit 0
 for name in chromium chromium-browser google-chrome google-chrome-stable; do
     if command -v "$name" >/dev/null 2>&1; then
         exit 0
@@ -34,5 +35,6 @@ if command -v apt-get >/dev/null 2>&1; then
 fi
 
 echo "No Chromium was found: the browser tests will be skipped." >&2
-echo "Install it (Debian: apt-get install chromium; macOS: brew install --cask chromium) and run again." >&2
+echo "Install it (Debian: apt-get install chromium; macOS: brew install --cask chromium)," >&2
+echo "or name it in WORKBENCH_CHROMIUM, and run again." >&2
 exit 0
