@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import streamlit as st
@@ -54,6 +55,10 @@ def few_labels(n: int, least: int) -> None:
 
 def problem(error: WorkbenchError) -> None:
     """Show an error in plain words, with what to do next."""
-    hint = f"\n\n{error.hint}" if error.hint else ""
-    # A fence keeps what DuckDB quotes from being read as Markdown.
-    st.error(f"```text\n{error.message}\n```{hint}", icon=":material/error:")
+    lines = [_as_it_is(line) for line in str(error).splitlines()]
+    st.error("  \n".join(lines), icon=":material/error:")
+
+
+def _as_it_is(text: str) -> str:
+    """Keep what an error quotes from being read as Markdown."""
+    return re.sub(r"([\\`*_\[\]$:<>~#|])", r"\\\1", text)
