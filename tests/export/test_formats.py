@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from workbench.datasets import write_file
 from workbench.formats import formats
 
 UTC = dt.UTC
@@ -114,3 +115,11 @@ def test_no_rows_are_a_valid_file(name: str, tmp_path: Path) -> None:
         assert path.read_text().strip().replace('"', "").split(",") == TABLE.column_names
     else:
         assert path.read_bytes() == b""
+
+
+def test_a_number_that_is_text_is_no_formula(tmp_path):
+    table = pa.table({"label": ["-1", "+2.5e3", "-1+1", "@x", "-"]})
+    path = tmp_path / "labels.csv"
+    write_file(table.to_reader(), "csv", path)
+    cells = [line.strip('"') for line in path.read_text().splitlines()[1:]]
+    assert cells == ["-1", "+2.5e3", "'-1+1", "'@x", "'-"]

@@ -12,6 +12,9 @@ from workbench.cli._common import common, folder, print_json, say, wants_json
 @click.option("--format", "form", help="parquet, jsonl or csv. Default: by the file's ending.")
 @click.option("-o", "--output", required=True, metavar="PATH", help="The file to write.")
 @click.option("--where", metavar="SQL", help="Condition on the rows.")
+@click.option("--columns", metavar="NAME,...", help="Columns to take, in order. Default: all.")
+@click.option("--limit", type=click.IntRange(min=0), metavar="N",
+              help="Rows at most: a uniform sample, the same each time.")  # fmt: skip
 @click.option("--force", is_flag=True, help="Replace a file that exists.")
 @common
 def command(
@@ -19,16 +22,19 @@ def command(
     form: str | None,
     output: str,
     where: str | None,
+    columns: str | None,
+    limit: int | None,
     force: bool,
     project_dir: str | None,
     as_json: bool,
 ) -> None:
     """Write a relation, such as enriched_inferences, or a part of it, to a file."""
+    from workbench.datasets import Slice
     from workbench.handle import Workbench
 
-    done = Workbench(folder(project_dir)).export(
-        relation, output, format=form, where=where, force=force
-    )
+    names = tuple(name.strip() for name in columns.split(",")) if columns else ()
+    chosen = Slice(relation=relation, where=where, columns=names, limit=limit)
+    done = Workbench(folder(project_dir)).export(chosen, output, format=form, force=force)
     if wants_json(as_json):
         print_json(done)
     else:

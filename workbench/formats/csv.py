@@ -1,8 +1,8 @@
 """CSV in UTF-8 with a header; nested values are JSON text.
 
 A text cell that begins with ``=``, ``+``, ``-``, ``@``, a tab or a carriage return gets a leading
-apostrophe, so that no spreadsheet takes it for a formula. NULL is an empty cell, an empty text is
-``""``. Parquet and JSON lines keep texts as they are.
+apostrophe, so that no spreadsheet takes it for a formula; a plain number, such as -1, does not.
+NULL is an empty cell, an empty text is ``""``. Parquet and JSON lines keep texts as they are.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from workbench.formats import Format
 from workbench.formats._values import text_column
 
 _FORMULA = r"^[=+\-@\t\r]"
+_NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
 
 
 def _is_text(kind: pa.DataType) -> bool:
@@ -35,7 +36,10 @@ def _safe(column: pa.Array) -> pa.Array:
     quoted = pc.binary_join_element_wise(
         pa.scalar("'", column.type), column, pa.scalar("", column.type)
     )
-    return pc.if_else(pc.match_substring_regex(column, _FORMULA), quoted, column)
+    suspect = pc.match_substring_regex(column, _FORMULA)
+    return pc.if_else(
+        pc.and_not(suspect, pc.match_substring_regex(column, _NUMBER)), quoted, column
+    )
 
 
 def _cells(column: pa.Array) -> pa.Array:

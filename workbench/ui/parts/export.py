@@ -105,13 +105,8 @@ def _offer(done: dict[str, object], name: str, media_type: str) -> None:
 def show_command(chosen: Slice, fmt: str, name: str) -> None:
     """Show how to make the same file without the page."""
     st.caption("The same without this page")
-    if chosen.columns or chosen.limit is not None:
-        st.code(
-            "import workbench\nfrom workbench.datasets import Slice\n\n"
-            f"chosen = {chosen!r}\nworkbench.open('.').export(chosen, {name!r}, format={fmt!r})",
-            wrap_lines=True,
-        )
-        return
     words = ["workbench", "export", chosen.relation, "--format", fmt, "-o", name]
     words += ["--where", chosen.where] if chosen.where else []
+    words += ["--columns", ",".join(chosen.columns)] if chosen.columns else []
+    words += ["--limit", str(chosen.limit)] if chosen.limit is not None else []
     st.code(shlex.join(words), language="bash", wrap_lines=True)
