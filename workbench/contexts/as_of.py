@@ -31,9 +31,9 @@ def _as_of(inferences: ir.Table, facts: ir.Table, spec: JoinSpec) -> ir.Table:
         __row=ibis.null("int64"),
         __fact=facts[spec.order].cast("int64"),
     )
-    line = left.filter(
-        left["__t"].notnull(), *[left[key].notnull() for key in keys]
-    ).union(right, distinct=False)
+    line = left.filter(left["__t"].notnull(), *[left[key].notnull() for key in keys]).union(
+        right, distinct=False
+    )
     ordered = ibis.window(
         group_by=keys,
         order_by=[line["__t"], line["__fact"].isnull(), line["__fact"]],
@@ -59,9 +59,11 @@ def _as_of(inferences: ir.Table, facts: ir.Table, spec: JoinSpec) -> ir.Table:
     age = seconds_between(joined["ts"], joined["__since"])
     fresh = joined["__found"].notnull()
     if spec.tolerance is not None:
-        fresh = fresh & (joined["__since"] >= joined["ts"] - ibis.interval(
-            microseconds=int(spec.tolerance.total_seconds() * 1_000_000)
-        ))
+        fresh = fresh & (
+            joined["__since"]
+            >= joined["ts"]
+            - ibis.interval(microseconds=int(spec.tolerance.total_seconds() * 1_000_000))
+        )
     joined = joined.mutate(
         __take=ibis.ifelse(fresh, joined["__found"], ibis.null("int64")),
         __age=ibis.ifelse(fresh, age, ibis.null("float64")),

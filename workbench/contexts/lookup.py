@@ -16,10 +16,7 @@ def _lookup(inferences: ir.Table, facts: ir.Table, spec: JoinSpec) -> ir.Table:
     left = [column for column, _ in spec.keys]
     joined = inferences.left_join(
         packed,
-        [
-            inferences[column].cast("string") == packed[f"__r_{key}"]
-            for column, key in spec.keys
-        ],
+        [inferences[column].cast("string") == packed[f"__r_{key}"] for column, key in spec.keys],
     )
     has_key = ibis.and_(*[joined[column].notnull() for column in left])
     found = joined["__found"].fill_null(False)
