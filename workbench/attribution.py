@@ -63,7 +63,7 @@ def attribute(
         ``attribution_confidence``, ``n_candidates``, ``delay`` (seconds), ``early``,
         ``other_model_version``, ``retracted``, ``reason``.
     """
-    events = _with_target_of_retraction(events)
+    events = _flagged(events)
     events = _by_request_id(events, inferences)
     attempts = [
         ("session_scope", "session", (events["scope"] == "session").fill_null(False), None),
@@ -118,24 +118,31 @@ def _when(events: ir.Table, label: str) -> ir.BooleanValue:
     return ~scoped
 
 
-def _with_target_of_retraction(events: ir.Table) -> ir.Table:
-    """A retraction judges what the event that it withdraws judged; that event is flagged."""
-    keys = ("request_id", "session_id", "user_id", "trace_id", "scope")
-    targets = events.select(
-        __target=events["feedback_id"], **{f"__target_{name}": events[name] for name in keys}
-    )
+def _flagged(events: ir.Table) -> ir.Table:
+    """Which events were withdrawn, and which are preferences."""
     withdrawn = (
         events.filter(events["retracts"].notnull())
         .select(__withdrawn=events["retracts"])
         .distinct()
     )
-    joined = events.left_join(targets, events["retracts"] == targets["__target"])
-    joined = joined.left_join(withdrawn, joined["feedback_id"] == withdrawn["__withdrawn"])
+    joined = events.left_join(withdrawn, events["feedback_id"] == withdrawn["__withdrawn"])
     return joined.mutate(
-        **{name: ibis.coalesce(joined[name], joined[f"__target_{name}"]) for name in keys},
         retracted=joined["__withdrawn"].notnull(),
         is_preference=(joined["kind"] == "preference").fill_null(False),
-    ).drop("__target", "__withdrawn", *[f"__target_{name}" for name in keys])
+    ).drop("__withdrawn")
+
+
+def _follow_retracted(decided: ir.Table) -> ir.Table:
+    """A retraction that names no inference judges what the event that it withdraws judged."""
+    kept = ("status", "method", "request_id", "n_candidates", "reason")
+    targets = decided.select(
+        __target=decided["feedback_id"], **{f"__of_{name}": decided[name] for name in kept}
+    )
+    joined = decided.left_join(targets, decided["__retracts"] == targets["__target"])
+    follows = joined["__target"].notnull() & joined["__unnamed"]
+    return joined.mutate(
+        **{name: ibis.ifelse(follows, joined[f"__of_{name}"], joined[name]) for name in kept}
+    ).drop("__target", *[f"__of_{name}" for name in kept])
 
 
 def _by_request_id(events: ir.Table, inferences: ir.Table) -> ir.Table:
@@ -257,13 +264,16 @@ def _decide(
             (hit & tied, ("ambiguous", method, null_text, candidates, "several_at_latest_ts")),
             (hit, ("attributed", method, joined[f"{label}__request_id"], candidates, None)),
         ]
-    keys = {_KEYS[method] for _, method in attempts}
-    has_key = (
-        ibis.or_(*[joined[key].notnull() for key in sorted(keys)]) if keys else ibis.literal(False)
+    fallbacks = [_KEYS[method] for label, method in attempts if label == method]
+    key = ibis.coalesce(ibis.null("string"), *[joined[name] for name in fallbacks])
+    key = ibis.cases(
+        (joined["scope"] == "session", joined["session_id"]),
+        (joined["scope"] == "trace", joined["trace_id"]),
+        else_=key,
     )
     reason = ibis.cases(
-        (joined["retracts"].notnull() & ~has_key, "unknown_feedback_id"),
-        (~has_key, "no_key"),
+        (joined["retracts"].notnull() & key.isnull(), "unknown_feedback_id"),
+        (key.isnull(), "no_key"),
         (joined["ts"].isnull(), "no_clock"),
         else_="none_in_window",
     )
@@ -287,7 +297,10 @@ def _decide(
         retracted="retracted",
         __ts="ts",
         __version="model_version",
+        __retracts="retracts",
+        __unnamed=joined["request_id"].isnull() & ~joined["is_preference"],
     )
+    decided = _follow_retracted(decided)
     facts = inferences.select(
         __id="request_id", __inference_ts="ts", __inference_version="model_version"
     )

@@ -288,7 +288,7 @@ def seconds_between(later: ir.TimestampValue, earlier: ir.TimestampValue) -> ir.
     after, before = (t.epoch_seconds().cast("float64").floor() for t in (later, earlier))
     whole = after - before
     micros = later.microsecond().cast("float64") - earlier.microsecond().cast("float64")
-    return whole + micros / 1e6
+    return (whole * 1e6 + micros) / 1e6
 
 
 def canonical(text: ir.StringValue) -> ir.StringValue:

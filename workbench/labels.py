@@ -18,18 +18,21 @@ def effective_kind(events: ir.Table, signals: Mapping[str, Signal]) -> ir.String
         (events["name"] == name, ibis.literal(signal.kind)) for name, signal in signals.items()
     ]
     carried = ibis.cases(
-        (events["retracts"].notnull(), ibis.null("string")),
         (events["corrected_output"].notnull(), "correction"),
         (events["chosen_id"].notnull() | events["rejected_id"].notnull(), "preference"),
         else_=ibis.null("string"),
     )
-    own = ibis.coalesce(events["kind"], carried)
-    return ibis.cases(*configured, else_=own) if configured else own
+    # A retraction is no signal: it takes one back.
+    retraction = (events["retracts"].notnull(), ibis.null("string"))
+    return ibis.cases(retraction, *configured, else_=ibis.coalesce(events["kind"], carried))
 
 
 def number(text: ir.StringValue) -> ir.FloatingValue:
     """A signal's value as a finite number; NULL where it is none."""
-    value = canonical(text).try_cast("float64")
+    bare = canonical(text)
+    # Engines also read 1_000, 0x1F and 1e400; none of them is a value that was sent.
+    written = bare.re_search(r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$")
+    value = ibis.ifelse(written, bare, ibis.null("string")).try_cast("float64")
     return ibis.ifelse(value.isnan() | value.isinf(), ibis.null("float64"), value)
 
 
@@ -39,8 +42,8 @@ def signal_reward(events: ir.Table, signals: Mapping[str, Signal]) -> ir.Floatin
     Parameters
     ----------
     events
-        Events with ``name``, ``kind``, ``value`` and ``positive``: whether the condition that is
-        configured for the signal holds, NULL without one.
+        Events with ``name``, ``kind``, ``value``, ``retracts`` and ``positive``: whether the
+        condition that is configured for the signal holds, NULL without one.
     signals
         The configured signals.
 
@@ -66,7 +69,8 @@ def signal_reward(events: ir.Table, signals: Mapping[str, Signal]) -> ir.Floatin
         elif signal.kind not in ("binary", "implicit"):
             cases.append((mine, ibis.null("float64")))
     two_valued = events["kind"].isin(["binary", "implicit"]).fill_null(False)
-    return ibis.cases(*cases, (two_valued, flag), else_=ibis.null("float64"))
+    retraction = (events["retracts"].notnull(), ibis.null("float64"))
+    return ibis.cases(retraction, *cases, (two_valued, flag), else_=ibis.null("float64"))
 
 
 def bad_value(
@@ -133,6 +137,7 @@ def resolve(
     *,
     policy: str,
     signals: Sequence[str] = (),
+    class_signals: bool = False,
     maturity: timedelta = timedelta(0),
     as_of: ir.TimestampScalar | None = None,
 ) -> ir.Table:
@@ -152,6 +157,9 @@ def resolve(
     signals
         Names of the deciding signals; when empty, those of kind label if there are any, else all
         that have a reward.
+    class_signals
+        Whether signals of kind label are configured: then they decide even before the first of
+        them has come, and the first one does not change what every other label means.
     maturity
         Age from which on an inference counts, measured to `as_of`.
     as_of
@@ -162,7 +170,7 @@ def resolve(
     ir.Table
         The columns of the contract's ``labels``.
     """
-    deciding = _deciding(events, inferences, signals, maturity, as_of)
+    deciding = _deciding(events, inferences, signals, class_signals, maturity, as_of)
     if policy == "latest_per_rater_then_mean":
         rater = ibis.coalesce(deciding["rater_id"], "event:" + deciding["feedback_id"])
         group = ibis.window(group_by=["request_id", rater, "name"], order_by=_newest(deciding))
@@ -193,6 +201,7 @@ def _deciding(
     events: ir.Table,
     inferences: ir.Table,
     signals: Sequence[str],
+    class_signals: bool,
     maturity: timedelta,
     as_of: ir.TimestampScalar | None,
 ) -> ir.Table:
@@ -204,8 +213,11 @@ def _deciding(
     if signals:
         usable = usable.filter(usable["name"].isin(list(signals)))
     else:
-        any_label = (usable["kind"] == "label").any().as_scalar().fill_null(False)
-        usable = usable.filter((usable["kind"] == "label") | ~any_label)
+        classes = usable["kind"] == "label"
+        any_class = (
+            ibis.literal(True) if class_signals else classes.any().as_scalar().fill_null(False)
+        )
+        usable = usable.filter(classes | ~any_class)
     facts = inferences.select(__id="request_id", __ts="ts")
     joined = usable.inner_join(facts, usable["request_id"] == facts["__id"])
     if maturity > timedelta(0):

@@ -11,7 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, Field, Schema, Transaction, write_deltalake
-from deltalake.exceptions import TableNotFoundError
+from deltalake.exceptions import DeltaError, TableNotFoundError
 
 from workbench.errors import DataError
 
@@ -121,13 +121,29 @@ class Lake:
         DataError
             If a column exists with another type.
         """
-        delta = self.open(table)
-        if delta is None:
-            delta = DeltaTable.create(
-                self.uri(table), Schema.from_arrow(data.schema), configuration=_CONFIGURATION
-            )
-        else:
-            delta = self._widen(table, delta, data.schema)
+        try:
+            delta = self.open(table)
+            if delta is None:
+                delta = DeltaTable.create(
+                    self.uri(table), Schema.from_arrow(data.schema), configuration=_CONFIGURATION
+                )
+            else:
+                delta = self._widen(table, delta, data.schema)
+            self._write(delta, data, transactions, metadata)
+        except (DeltaError, OSError) as error:
+            raise DataError(
+                f"The lake table {table!r} cannot be written: {_first_line(error)}.",
+                "Make room or give write permission, then run the command again; nothing was lost.",
+            ) from error
+        return DeltaTable(self.uri(table)).version()
+
+    def _write(
+        self,
+        delta: DeltaTable,
+        data: pa.RecordBatchReader,
+        transactions: Mapping[str, int] | None,
+        metadata: Mapping[str, Any] | None,
+    ) -> None:
         write_deltalake(
             delta,
             data,
@@ -145,7 +161,6 @@ class Lake:
                 ],
             ),
         )
-        return DeltaTable(self.uri(table)).version()
 
     def _widen(self, table: str, delta: DeltaTable, schema: pa.Schema) -> DeltaTable:
         wanted = {field.name: field for field in Schema.from_arrow(schema).fields}
@@ -163,6 +178,10 @@ class Lake:
             delta.alter.add_columns(new)
             return DeltaTable(self.uri(table))
         return delta
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().split("\n")[0].rstrip(".")
 
 
 def _type(field: Field) -> str:

@@ -42,17 +42,31 @@ def _one(
 ) -> Row:
     known = {inference["request_id"]: inference for inference in inferences}
     if event["kind"] == "preference":
+        return _own(event, inferences, fallback, window)
+    if event["retracts"] is not None and event["request_id"] is None:
+        # A retraction that names no inference judges what the event that it withdraws judged.
+        for other in events:
+            if other["feedback_id"] == event["retracts"]:
+                return _followed(event, _own(other, inferences, fallback, window), known)
+    return _own(event, inferences, fallback, window)
+
+
+def _followed(event: Row, fate: Row, known: dict[str, Row]) -> Row:
+    """The fate of a withdrawn event, with the times and the version of the withdrawing one."""
+    if fate["request_id"] is None:
+        return {**fate, "delay": None}
+    inference = known[fate["request_id"]]
+    return _attributed(event, inference, fate["method"], fate["n_candidates"])
+
+
+def _own(event: Row, inferences: Sequence[Row], fallback: Sequence[str], window: timedelta) -> Row:
+    known = {inference["request_id"]: inference for inference in inferences}
+    if event["kind"] == "preference":
         if event["chosen_id"] in known and event["rejected_id"] in known:
             # It credits neither side, so it belongs to no single inference.
             sides = {"method": "preference", "n_candidates": 1, "attribution_confidence": 1.0}
             return {**NOTHING, "status": "attributed", **sides}
         return {**NOTHING, "status": "orphan"}
-    if event["retracts"] is not None:
-        # What a retraction leaves out is taken from the event that it withdraws.
-        for other in events:
-            if other["feedback_id"] == event["retracts"]:
-                taken = ("request_id", "session_id", "user_id", "trace_id", "scope")
-                event = {**event, **{k: other[k] for k in taken if event[k] is None}}
     if event["request_id"] is not None:
         if event["request_id"] in known:
             return _attributed(event, known[event["request_id"]], "request_id", 1)

@@ -36,13 +36,15 @@ def number(text: str | None) -> Fraction | None:
 
 def kind(event: Row, signals: Mapping[str, Signal]) -> str | None:
     """As configured for the name, else the event's own, else by what the event carries."""
+    if event["retracts"] is not None:
+        return None
     if event["name"] in signals:
         return signals[event["name"]].kind
     if event["kind"] is not None:
         return str(event["kind"])
-    if event["retracts"] is None and event["corrected_output"] is not None:
+    if event["corrected_output"] is not None:
         return "correction"
-    if event["retracts"] is None and (event["chosen_id"] or event["rejected_id"]) is not None:
+    if (event["chosen_id"] or event["rejected_id"]) is not None:
         return "preference"
     return None
 

@@ -240,6 +240,7 @@ def _label(
         inferences,
         policy=project.policy,
         signals=project.label_signals,
+        class_signals=any(signal.kind == "label" for signal in project.signals.values()),
         maturity=project.maturity,
         as_of=horizon,
     )

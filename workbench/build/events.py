@@ -13,6 +13,7 @@ from workbench.build.sources import LakeTable, contract_relation
 from workbench.engine import identifier, literal
 from workbench.enrich import uncertainty
 from workbench.errors import ConfigError
+from workbench.ingest.casts import NUMBER
 from workbench.project import Project, Signal
 
 #: Feedback columns that are long: kept in the lake only and joined late, by row.
@@ -193,8 +194,9 @@ def _conditions(connection: duckdb.DuckDBPyConnection, signals: Mapping[str, Sig
 
 
 _NUMERIC = (
-    "(SELECT * REPLACE (TRY_CAST(CASE lower(value) WHEN 'true' THEN '1' WHEN 'false' THEN '0' "
-    "ELSE value END AS DOUBLE) AS value) FROM events)"
+    "(SELECT * REPLACE (CASE lower(value) WHEN 'true' THEN 1.0 WHEN 'false' THEN 0.0 "
+    f"ELSE CASE WHEN regexp_full_match(trim(value), {literal(NUMBER)}) "
+    "THEN TRY_CAST(value AS DOUBLE) END END AS value) FROM events)"
 )
 
 

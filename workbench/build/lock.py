@@ -5,11 +5,18 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import re
 import shutil
 from collections.abc import Iterator
 
+import duckdb
+
+from workbench import engine
 from workbench.errors import DataError, LockedError
 from workbench.project import Project
+
+# DuckDB wraps what the operating system said in whatever it was doing.
+_DISK = re.compile(r"Could not write|No space left|File too large|Permission denied|os error", re.I)
 
 
 @contextlib.contextmanager
@@ -30,7 +37,7 @@ def writing(project: Project) -> Iterator[None]:
             ignore.write_text("*\n")
         handle = os.open(project.state / "lock", os.O_RDWR | os.O_CREAT, 0o644)
     except OSError as error:
-        raise unwritable(project, error) from error
+        raise unwritable(project, error.strerror or str(error)) from error
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -40,21 +47,30 @@ def writing(project: Project) -> Iterator[None]:
                 f"Another process (number {owner}) is writing to {project.root}.",
                 "Wait until it is done, then run the command again.",
             ) from error
-        os.ftruncate(handle, 0)
-        os.pwrite(handle, str(os.getpid()).encode(), 0)
-        _sweep(project)
         try:
+            os.ftruncate(handle, 0)
+            os.pwrite(handle, str(os.getpid()).encode(), 0)
+            _sweep(project)
             yield
         except OSError as error:
-            raise unwritable(project, error) from error
+            raise unwritable(project, error.strerror or str(error)) from error
+        except duckdb.OutOfMemoryException as error:
+            raise DataError(
+                f"The build needs more memory than there is: {engine.message(error)}",
+                "Close other programs, or build on a larger machine; nothing was lost.",
+            ) from error
+        except duckdb.Error as error:
+            if not isinstance(error, duckdb.IOException) and not _DISK.search(str(error)):
+                raise
+            raise unwritable(project, engine.message(error)) from error
     finally:
         os.close(handle)
 
 
-def unwritable(project: Project, error: OSError) -> DataError:
+def unwritable(project: Project, why: str) -> DataError:
     """The error for a folder that cannot be written."""
     return DataError(
-        f"{project.state} cannot be written: {error.strerror or error}.",
+        f"{project.state} cannot be written: {why.rstrip('.')}.",
         "Make room or give write permission, then run the command again; nothing was lost.",
     )
 

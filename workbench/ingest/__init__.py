@@ -81,11 +81,18 @@ def ingest(project: Project, *, narrate: Callable[[str], None] = lambda _: None)
                 _no_files(source, records, report)
                 continue
             readings = plan(source, files, records)
-            for batch in _batches(source, readings):
-                _read(
-                    connection, lake, source, contexts.get(source.table), batch, known, report,
-                    narrate,
-                )  # fmt: skip
+            context = contexts.get(source.table)
+            batches = list(_batches(source, readings))
+            for place, batch in enumerate(batches):
+                try:
+                    _read(connection, lake, source, context, batch, known, report, narrate)
+                except ConfigError:
+                    # A column may be in later files only; a mapping is wrong if it is in none.
+                    if place + 1 == len(batches):
+                        raise
+                    for later in batches[place + 1 :]:
+                        known |= _columns_of(connection, later)
+                    _read(connection, lake, source, context, batch, known, report, narrate)
     finally:
         connection.close()
     return report
@@ -168,11 +175,7 @@ def _read(
         for table in (source.table, "quarantine")
     }
     ids = _ids(connection, lake, keys, written)
-    to_read = [
-        Part(number=n, path=r.path, name=r.name, offset=r.offset, next_row=r.next_row)
-        for n, r in enumerate(batch)
-        if r.known is None and r.size > 0
-    ]
+    to_read = _parts(batch)
     importer = batch[0].importer
     staged = importer.stage(connection, to_read)
     if to_read:
@@ -198,6 +201,20 @@ def _read(
     report.files[source.table] = report.files.get(source.table, 0) + len(to_read)
     report.rows[source.table] = report.rows.get(source.table, 0) + accepted
     report.refused[source.table] = report.refused.get(source.table, 0) + refused
+
+
+def _columns_of(connection: duckdb.DuckDBPyConnection, batch: Sequence[Reading]) -> dict[str, str]:
+    """Columns and types of the files of a batch."""
+    staged = batch[0].importer.stage(connection, _parts(batch))
+    return {name: column.type for name, column in staged.infer().items()}
+
+
+def _parts(batch: Sequence[Reading]) -> list[Part]:
+    return [
+        Part(number=n, path=r.path, name=r.name, offset=r.offset, next_row=r.next_row)
+        for n, r in enumerate(batch)
+        if r.known is None and r.size > 0
+    ]
 
 
 def _ids(
@@ -380,15 +397,15 @@ def _commit_register(
         rows.append(
             (
                 ids[number], source.table, reading.name, source.mapping_id, reading.sha,
-                reading.size, reading.mtime_ns, offset, next_row, terminated, reading.previous,
-                list(reading.replaces), json.dumps(dict(columns)),
+                reading.size, reading.stat_size, reading.mtime_ns, offset, next_row, terminated,
+                reading.previous, list(reading.replaces), json.dumps(dict(columns)),
             )
         )  # fmt: skip
     connection.execute(
         'CREATE OR REPLACE TABLE readings (ingest_id BIGINT, "table" VARCHAR, '
-        "source_file VARCHAR, mapping_id VARCHAR, sha VARCHAR, size BIGINT, mtime_ns BIGINT, "
-        "offset_end BIGINT, next_row BIGINT, terminated BOOLEAN, previous BIGINT, "
+        "source_file VARCHAR, mapping_id VARCHAR, sha VARCHAR, size BIGINT, stat_size BIGINT, "
+        "mtime_ns BIGINT, offset_end BIGINT, next_row BIGINT, terminated BOOLEAN, previous BIGINT, "
         "replaces BIGINT[], columns VARCHAR)"
     )
-    connection.executemany(f"INSERT INTO readings VALUES ({', '.join('?' * 13)})", rows)
+    connection.executemany(f"INSERT INTO readings VALUES ({', '.join('?' * 14)})", rows)
     lake.append("ingests", engine.reader(connection, "SELECT * FROM readings"))

@@ -13,6 +13,9 @@ from workbench.engine import literal
 #: Times outside of these years are taken for a wrong unit or a default, not for a time.
 EARLIEST, LATEST = "1990-01-01", "2100-01-01"
 
+#: How a number is written in a text.
+NUMBER = r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?(nan|NaN|NAN|inf|Inf|infinity|Infinity)"
+
 _INTEGERS = {"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT"}
 _UNSIGNED = {"UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT", "UHUGEINT"}
 _FLOATS = {"FLOAT", "DOUBLE"}
@@ -117,6 +120,10 @@ def _scalar(expression: str, dtype: str, target: str) -> Cast:
         missing = f"{expression} IS NULL"
     value = f"TRY_CAST({expression} AS {target})"
     bad = f"{value} IS NULL"
+    if text and (target in _INTEGERS | _UNSIGNED | _FLOATS or target.startswith("DECIMAL")):
+        # DuckDB also reads 1_000, 0x1F and 0b11, which no log means as numbers.
+        value = f"CASE WHEN regexp_full_match({expression}, {literal(NUMBER)}) THEN {value} END"
+        bad = f"({value}) IS NULL"
     if target in _INTEGERS | _UNSIGNED and (text or not _is_integer(dtype)):
         number = f"TRY_CAST({expression} AS DOUBLE)"
         bad = f"({bad} OR coalesce({number} <> floor({number}), false))"

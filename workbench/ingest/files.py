@@ -18,8 +18,6 @@ from workbench.importers import Importer
 from workbench.importers._bytes import Stream
 from workbench.project import Project, Source
 
-_HASH_BYTES = 8 * 1024 * 1024
-
 
 @dataclass(frozen=True, kw_only=True)
 class Record:
@@ -34,9 +32,10 @@ class Record:
     mapping_id
         The mapping under which it was read.
     sha, size
-        SHA-256 and size of the file's bytes at that time.
-    mtime_ns
-        When the file was last changed.
+        SHA-256 and number of the file's uncompressed bytes at that time.
+    stat_size, mtime_ns
+        Size of the file itself, and when it was last changed: a file of which both are as they
+        were is not looked into.
     offset_end, next_row, terminated
         Where reading ended; see `workbench.importers.End`.
     previous
@@ -50,6 +49,7 @@ class Record:
     mapping_id: str
     sha: str
     size: int
+    stat_size: int
     mtime_ns: int
     offset_end: int
     next_row: int
@@ -79,6 +79,7 @@ class Reading:
     importer: Importer
     sha: str
     size: int
+    stat_size: int
     mtime_ns: int
     offset: int = 0
     next_row: int = 1
@@ -163,37 +164,79 @@ def plan(
     records
         Earlier readings of the same lake table, oldest first.
     """
-    readings: list[Reading] = []
     records = live(records)
-    latest = {record.source_file: record for record in records}
-    sizes = sorted({record.size for record in records if record.size > 0})
-    planned: set[str] = set()
-    for name, path in files:
-        stat = path.stat()
-        last = latest.get(name)
-        if (
-            last is not None
-            and last.mapping_id == source.mapping_id
-            and (last.size, last.mtime_ns) == (stat.st_size, stat.st_mtime_ns)
-        ):
-            continue
-        hashes = _hashes(path, [size for size in sizes if size <= stat.st_size])
-        matching = [r for r in records if r.size > 0 and hashes.get(r.size) == r.sha]
-        reading = Reading(
-            path=path,
-            name=name,
-            importer=importer_for(source, path, name),
-            sha=hashes[-1],
-            size=stat.st_size,
-            mtime_ns=stat.st_mtime_ns,
+    seen = [_look(path, name, source, records) for name, path in files]
+    unchanged = {look.name for look in seen if look.hashes is None}
+    hashes = {look.name: look.hashes for look in seen if look.hashes is not None}
+
+    def elsewhere(record: Record, name: str) -> bool:
+        """Whether the content of a record still stands in another file than `name`."""
+        own = record.source_file
+        return own != name and (
+            own in unchanged or hashes.get(own, _Hashes()).get(record.size) == record.sha
         )
-        reading = _continue(source, reading, matching, last, records)
+
+    readings: list[Reading] = []
+    planned: set[str] = set()
+    for look in seen:
+        if look.hashes is None:
+            continue
+        size = look.hashes.total
+        matching = [
+            record
+            for record in records
+            if record.size > 0
+            and look.hashes.get(record.size) == record.sha
+            and (record.size == size or not elsewhere(record, look.name))
+        ]
+        reading = Reading(
+            path=look.path,
+            name=look.name,
+            importer=importer_for(source, look.path, look.name),
+            sha=look.hashes.whole,
+            size=size,
+            stat_size=look.stat_size,
+            mtime_ns=look.mtime_ns,
+        )
+        reading = _continue(source, reading, matching, look.last, records)
         if reading.known is None:
             if reading.sha in planned and reading.size > 0:
                 continue
             planned.add(reading.sha)
         readings.append(reading)
     return readings
+
+
+class _Hashes(dict[int, str]):
+    """SHA-256 of the first so many bytes of a file; `whole` and `total` are of all of it."""
+
+    whole: str
+    total: int
+
+
+@dataclass(frozen=True)
+class _Look:
+    """A file as it stands now; `hashes` is None where it is as it was when it was last read."""
+
+    name: str
+    path: Path
+    stat_size: int
+    mtime_ns: int
+    last: Record | None
+    hashes: _Hashes | None
+
+
+def _look(path: Path, name: str, source: Source, records: Sequence[Record]) -> _Look:
+    stat = path.stat()
+    last = next((record for record in reversed(records) if record.source_file == name), None)
+    same = (
+        last is not None
+        and last.mapping_id == source.mapping_id
+        and (last.stat_size, last.mtime_ns) == (stat.st_size, stat.st_mtime_ns)
+    )
+    sizes = sorted({record.size for record in records if record.size > 0})
+    hashes = None if same else _hash(path, sizes)
+    return _Look(name, path, stat.st_size, stat.st_mtime_ns, last, hashes)
 
 
 def _continue(
@@ -272,20 +315,26 @@ def _breaks_line(path: Path, offset: int) -> bool:
     return block[:1] in (b"\n", b"\r", b"")
 
 
-def _hashes(path: Path, sizes: Sequence[int]) -> dict[int, str]:
-    """SHA-256 of the first `sizes` bytes of a file each, and of all of it under -1."""
+def _hash(path: Path, sizes: Sequence[int]) -> _Hashes:
+    """Hash the uncompressed bytes of a file, and those up to each of `sizes`.
+
+    A log that was compressed since it was read is the same log.
+    """
     digest = hashlib.sha256()
-    found: dict[int, str] = {}
+    found = _Hashes()
     position = 0
-    stops = [*sizes, None]
-    with path.open("rb") as file:
-        for stop in stops:
-            while stop is None or position < stop:
-                wanted = _HASH_BYTES if stop is None else min(_HASH_BYTES, stop - position)
-                block = file.read(wanted)
-                if not block:
-                    break
-                digest.update(block)
-                position += len(block)
-            found[-1 if stop is None else stop] = digest.hexdigest()
+    stops = iter(sizes)
+    stop = next(stops, None)
+    stream = Stream(path)
+    for block in stream.blocks():
+        start = 0
+        while stop is not None and stop <= position + len(block):
+            digest.update(block[start : stop - position])
+            found[stop] = digest.hexdigest()
+            start = stop - position
+            stop = next(stops, None)
+        digest.update(block[start:])
+        position += len(block)
+    stream.close()
+    found.whole, found.total = digest.hexdigest(), position
     return found

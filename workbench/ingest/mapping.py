@@ -158,6 +158,12 @@ def _explain(name: str, expression: str, base: Base, error: duckdb.Error) -> str
             f"{name} = {expression!r}: the source has no such column. "
             f"{suggest(expression, base.types)} A constant is written \"'{expression}'\"."
         )
+    unknown = re.search(r'Referenced column "(.+?)" not found', str(error))
+    if unknown:
+        return (
+            f"{name} = {expression!r}: the source has no column {unknown[1]!r}. "
+            f"{suggest(unknown[1], base.types)}"
+        )
     return f"{name} = {expression!r}: {engine.message(error)}"
 
 
@@ -165,20 +171,20 @@ def _missing_mandatory(source: Source, inputs: Mapping[str, object], base: Base)
     needed = {"inferences": ["request_id", "ts", "model_version"], "feedback": ["ts", "name"]}
     problems = []
     for name in needed[source.table]:
-        if name in inputs or (name == "ts" and source.clock == "none"):
+        if name in inputs or name in source.columns or (name == "ts" and source.clock == "none"):
             continue
         hint = suggest(name, base.types, label="one of these columns")
         extra = ', or set clock = "none"' if name == "ts" else ""
         problems.append(f"{name} is mandatory and not mapped{extra}. {hint}")
     if source.table == "feedback":
         carriers = ("value", "corrected_output", "chosen_id", "retracts")
-        if not any(name in inputs for name in carriers):
+        if not any(name in inputs or name in source.columns for name in carriers):
             problems.append(
                 "value is mandatory and not mapped (or corrected_output, or chosen_id and "
                 f"rejected_id). {suggest('value', base.types, label='one of these columns')}"
             )
         targets = ("request_id", "session_id", "trace_id", "chosen_id")
-        if not any(name in inputs for name in targets) and not (
+        if not any(name in inputs or name in source.columns for name in targets) and not (
             source.optional_request_id and "user_id" in inputs
         ):
             problems.append(

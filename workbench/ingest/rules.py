@@ -83,8 +83,9 @@ def defaults(source: Source, inputs: Mapping[str, object]) -> tuple[str, list[st
             if name not in ("feedback_id", "received_at")
         )
         return "CAST(NULL AS VARCHAR[])", [
-            f"coalesce(feedback_id, md5(CAST(to_json(struct_pack({identity})) AS VARCHAR))) "
-            "AS feedback_id",
+            # The patch drops missing fields, so that an event is itself whatever it is read with.
+            "coalesce(feedback_id, md5(CAST(json_merge_patch('{}', "
+            f"to_json(struct_pack({identity}))) AS VARCHAR))) AS feedback_id",
             "coalesce(name, 'retraction') AS name",
             "coalesce(received_at, ts) AS received_at",
             "coalesce(scope, 'inference') AS scope",
