@@ -4,7 +4,8 @@
 -- dictionary are made from it.
 --
 -- NOT NULL  a row without the value is refused (a source with clock = "none" may leave out ts).
--- CHECK     a row for which it is false is refused; it is never clipped.
+-- CHECK     a row for which it is false is refused; it is never clipped. Of a list it is about the values
+--           that are not NaN.
 -- Times are TIMESTAMPTZ in UTC, durations are seconds, JSON is text.
 
 ------------------------------------------------------------------------------------------------------
@@ -30,10 +31,10 @@ CREATE TABLE inferences (
   prediction      VARCHAR,
   confidence      DOUBLE CHECK (isnan(confidence) OR (confidence >= 0 AND confidence <= 1)),
   score           DOUBLE CHECK (isnan(score) OR (score >= 0 AND score <= 1)),
-  probabilities   DOUBLE[] CHECK (list_min(probabilities) >= 0 AND (isnan(list_max(probabilities)) OR list_max(probabilities) <= 1)),
+  probabilities   DOUBLE[] CHECK (list_min(probabilities) >= 0 AND list_max(probabilities) <= 1),
   logits          DOUBLE[],
   token_logprobs  DOUBLE[],
-  ensemble        DOUBLE[][] CHECK (list_min(flatten(ensemble)) >= 0 AND (isnan(list_max(flatten(ensemble))) OR list_max(flatten(ensemble)) <= 1)),
+  ensemble        DOUBLE[][] CHECK (list_min(flatten(ensemble)) >= 0 AND list_max(flatten(ensemble)) <= 1),
   embedding       FLOAT[],
   scores          STRUCT(name VARCHAR, value DOUBLE)[],
   propensity      DOUBLE CHECK (isnan(propensity) OR (propensity >= 0 AND propensity <= 1)),

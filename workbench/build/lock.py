@@ -12,11 +12,15 @@ from collections.abc import Iterator
 import duckdb
 
 from workbench import engine
-from workbench.errors import DataError, LockedError
+from workbench.errors import ConfigError, DataError, LockedError
 from workbench.project import Project
 
 # DuckDB wraps what the operating system said in whatever it was doing.
 _DISK = re.compile(r"Could not write|No space left|File too large|Permission denied|os error", re.I)
+
+
+# Delta refuses some of these in a path, and DuckDB takes others for a pattern.
+_ODD = re.compile(r"[\[\]\\^|*?\x00-\x1f\x7f]|%[0-9A-Fa-f]{2}")
 
 
 @contextlib.contextmanager
@@ -27,9 +31,18 @@ def writing(project: Project) -> Iterator[None]:
     ------
     LockedError
         If another process holds it; its number is named.
+    ConfigError
+        If the project folder's path has a character that the lake or the engine cannot take.
     DataError
         If the project folder cannot be written.
     """
+    odd = _ODD.search(str(project.root))
+    if odd:
+        raise ConfigError(
+            f"The path of the project folder {str(project.root)!r} has the character "
+            f"{odd[0]!r}, which its lake cannot have.",
+            "Rename the folder, or choose another one.",
+        )
     try:
         project.state.mkdir(parents=True, exist_ok=True)
         ignore = project.state / ".gitignore"

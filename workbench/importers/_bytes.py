@@ -12,6 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 BLOCK_BYTES = 4 * 1024 * 1024
+#: What is said of a file that is damaged.
+DAMAGED = "damaged gzip: its checksum does not fit"
 _GZIP_MAGIC = b"\x1f\x8b"
 _BOM = b"\xef\xbb\xbf"
 
@@ -31,7 +33,10 @@ class Stream:
     position
         Uncompressed bytes read so far, the skipped ones included.
     broken
-        Whether a compressed stream ended before its end, or is damaged from here on.
+        Whether a compressed stream ended before its end.
+    damaged
+        Whether a compressed stream is not what was written: none of it can be trusted, for a
+        changed byte shows only in the checksum at the end.
     """
 
     def __init__(self, path: Path, offset: int = 0) -> None:
@@ -42,6 +47,7 @@ class Stream:
             gzip.GzipFile(fileobj=self._file) if self.gzip else self._file
         )
         self.broken = False
+        self.damaged = False
         self.position = 0
         self._pending = b""
         self._skip(offset)
@@ -67,14 +73,16 @@ class Stream:
     def _read(self, size: int) -> bytes:
         try:
             return self._source.read1(size)  # type: ignore[union-attr]
-        except (EOFError, gzip.BadGzipFile, zlib.error):
+        except EOFError:
             self.broken = True
-            return b""
+        except (gzip.BadGzipFile, zlib.error):
+            self.damaged = True
+        return b""
 
     def read(self, size: int = BLOCK_BYTES) -> bytes:
         """The next bytes, at most `size`; empty at the end."""
         block, self._pending = self._pending[:size], self._pending[size:]
-        if not block and not self.broken:
+        if not block and not (self.broken or self.damaged):
             block = self._read(size)
         self.position += len(block)
         return block

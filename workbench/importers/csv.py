@@ -27,7 +27,7 @@ from workbench.importers import (
     refuse,
     refused_table,
 )
-from workbench.importers._bytes import BLOCK_BYTES, Stream, decode
+from workbench.importers._bytes import BLOCK_BYTES, DAMAGED, Stream, decode
 
 _REFUSED, _ROWS = "csv_refused", "csv_rows"
 _SEPARATORS = ",\t;|"
@@ -121,6 +121,12 @@ def _read(
     if source.broken:
         tail = source.tail.decode("utf-8", "replace") or None
         refuse(connection, _REFUSED, [(part.number, end_row, "truncated_file", None, tail)])
+    if stream.damaged:
+        stream.close()
+        for table in (_ROWS, _REFUSED):
+            connection.execute(f"DELETE FROM {table} WHERE {PART} = {part.number}")
+        refuse(connection, _REFUSED, [(part.number, None, "unreadable_file", None, DAMAGED)])
+        return header.names, End(offset=0, next_row=1)
     end = End(offset=source.position, next_row=end_row, terminated=source.terminated)
     stream.close()
     return header.names, end

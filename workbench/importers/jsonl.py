@@ -24,7 +24,7 @@ from workbench.importers import (
     refuse,
     refused_table,
 )
-from workbench.importers._bytes import Stream, decode
+from workbench.importers._bytes import DAMAGED, Stream, decode
 
 _SCHEMA = pa.schema(
     [
@@ -50,6 +50,11 @@ def _stage(connection: duckdb.DuckDBPyConnection, parts: Sequence[Part]) -> Stag
         batches = pa.RecordBatchReader.from_batches(_SCHEMA, iter(lines))
         with engine.registered(connection, "jsonl_batches", batches):
             connection.execute(f"INSERT INTO {_LINES} SELECT * FROM jsonl_batches")
+        if lines.damaged:
+            connection.execute(f"DELETE FROM {_LINES} WHERE {PART} = {part.number}")
+            refuse(connection, _REFUSED, [(part.number, None, "unreadable_file", None, DAMAGED)])
+            ends[part.number] = End(offset=0, next_row=1)
+            continue
         ends[part.number] = End(offset=lines.offset, next_row=lines.row)
         if lines.tail or lines.broken:
             text = lines.tail.decode("utf-8", "replace")
@@ -96,6 +101,7 @@ class _Lines:
         self.end = part.offset
         self.tail = b""
         self.broken = False
+        self.damaged = False
 
     def __iter__(self) -> Iterator[pa.RecordBatch]:
         stream = Stream(self.part.path, self.part.offset)
@@ -113,6 +119,7 @@ class _Lines:
         self.offset = stream.position - len(self.tail)
         self.end = stream.position
         self.broken = stream.broken
+        self.damaged = stream.damaged
         stream.close()
 
     def _batch(self, chunk: bytes) -> pa.RecordBatch:

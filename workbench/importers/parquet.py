@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 from collections.abc import Sequence
 
 import duckdb
@@ -31,11 +32,11 @@ def _stage(connection: duckdb.DuckDBPyConnection, parts: Sequence[Part]) -> Stag
         try:
             rows = engine.scalar(
                 connection,
-                "SELECT sum(num_rows) FROM "
-                f"parquet_file_metadata({engine.literal(str(part.path))})",
+                f"SELECT sum(num_rows) FROM parquet_file_metadata({engine.literal(_path(part))})",
             )
         except duckdb.Error as error:
-            reason = f"unreadable Parquet: {engine.message(error)}"
+            said = engine.message(error).replace(str(part.path), part.name)
+            reason = f"unreadable Parquet: {said}"
             refuse(connection, _REFUSED, [(part.number, None, "unreadable_file", None, reason)])
             ends[part.number] = End(offset=0, next_row=1)
             continue
@@ -43,7 +44,7 @@ def _stage(connection: duckdb.DuckDBPyConnection, parts: Sequence[Part]) -> Stag
         ends[part.number] = End(offset=part.path.stat().st_size, next_row=int(rows or 0) + 1)
     columns: dict[str, StagedColumn] = {}
     if readable:
-        files = engine.list_literal(str(part.path) for part in readable)
+        files = engine.list_literal(_path(part) for part in readable)
         source = f"read_parquet({files}, union_by_name = true, filename = '__file')"
         types = engine.columns_of(connection, source)
         types.pop("__file")
@@ -72,6 +73,11 @@ def _stage(connection: duckdb.DuckDBPyConnection, parts: Sequence[Part]) -> Stag
         native=True,
         ends=ends,
     )
+
+
+def _path(part: Part) -> str:
+    """The file's path so that DuckDB does not take it for a pattern."""
+    return glob.escape(str(part.path))
 
 
 importer = Importer(

@@ -37,12 +37,28 @@ def rules_of(source: Source, columns: Mapping[str, contract.Column]) -> list[tup
         (
             "not_allowed" if re.search(r" IN \(|\w = ", column.check) else "out_of_range",
             name,
-            f"NOT ({column.check})",
+            f"NOT ({_check_of(column)})",
         )
         for name, column in columns.items()
         if column.check
     ]
     return rules
+
+
+def _check_of(column: contract.Column) -> str:
+    """A column's CHECK; of a list it is about the values that are not NaN, which sort above all.
+
+    A CHECK cannot say that itself: DuckDB allows no lambda in it.
+    """
+    values = identifier(column.name)
+    number = "lambda v: NOT isnan(v)"
+    if column.type == "DOUBLE[]":
+        values = f"list_filter({values}, {number})"
+    elif column.type == "DOUBLE[][]":
+        values = f"list_transform({values}, lambda l: list_filter(l, {number}))"
+    else:
+        return str(column.check)
+    return re.sub(rf"\b{column.name}\b", lambda _: values, str(column.check))
 
 
 def _feedback_rules(source: Source) -> list[tuple[str, str, str]]:
