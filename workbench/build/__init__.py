@@ -26,6 +26,7 @@ from workbench.build.sources import LakeTable, open_table
 from workbench.contexts import age_column, reason_column
 from workbench.engine import literal
 from workbench.errors import DataError
+from workbench.ingest import commit
 from workbench.ingest.files import superseded
 from workbench.lake import Lake
 from workbench.project import CONFIG_NAME, Project
@@ -138,7 +139,7 @@ def _make(
         connection.execute("CREATE SCHEMA narrow")
         connection.execute(f"SET VARIABLE root = {literal(str(project.state) + '/')}")
         clock = _Stopwatch(seconds)
-        register = ingesting.register(connection, Lake(project.state))
+        register = commit.register(connection, Lake(project.state))
         replaced, continued = superseded([record for _, record, _ in register])
         events.readings(
             connection, [(name, r.ingest_id) for name, r, _ in register], replaced, continued

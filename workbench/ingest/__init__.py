@@ -8,21 +8,18 @@ between two commits is completed by the next one, and nothing is written twice.
 
 from __future__ import annotations
 
-import json
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import duckdb
 
 from workbench import engine
-from workbench.engine import identifier, literal
 from workbench.errors import ConfigError
 from workbench.importers import PART, RAW, ROW, Part, Staged
 from workbench.ingest import context as context_rows
 from workbench.ingest import mapping
 from workbench.ingest.base import base_of, section
+from workbench.ingest.commit import Commit, begin, commit_refused, commit_rows, enter, register
 from workbench.ingest.files import Reading, Record, find, plan
 from workbench.lake import Lake
 from workbench.project import Context, Project, Source
@@ -110,25 +107,6 @@ def _no_files(source: Source, records: Sequence[Record], report: Report) -> None
     report.notes.append(f"{name}: {patterns} matches no files now; what was read is kept")
 
 
-def register(
-    connection: duckdb.DuckDBPyConnection, lake: Lake
-) -> list[tuple[str, Record, dict[str, str]]]:
-    """All readings, oldest first: lake table, record, columns of the source."""
-    files = [str(lake.state / name) for name in lake.files("ingests")]
-    if not files:
-        return []
-    names = list(Record.__dataclass_fields__)
-    listed = ", ".join(names)
-    rows = connection.execute(
-        f'SELECT "table", columns, {listed} FROM read_parquet({engine.list_literal(files)}) '
-        "ORDER BY ingest_id"
-    ).fetchall()
-    return [
-        (table, Record(**dict(zip(names, values, strict=True))), json.loads(columns))
-        for table, columns, *values in rows
-    ]
-
-
 def _known_columns(
     readings: Sequence[tuple[str, Record, dict[str, str]]], source: Source
 ) -> dict[str, str]:
@@ -169,35 +147,24 @@ def _read(
     narrate: Callable[[str], None],
 ) -> None:
     """Stage, check and commit one batch."""
-    keys = {number: reading.key(source) for number, reading in enumerate(batch)}
-    written = {
-        table: lake.transactions(table, list(keys.values()))
-        for table in (source.table, "quarantine")
-    }
-    ids = _ids(connection, lake, keys, written)
+    commit = begin(connection, lake, source, batch)
     to_read = _parts(batch)
     importer = batch[0].importer
     staged = importer.stage(connection, to_read)
     if to_read:
         narrate(f"{source.table}: reading {len(to_read)} {importer.name} file(s)")
-    names = {number: reading.name for number, reading in enumerate(batch)}
     columns: dict[str, str] = {}
     if staged.columns:
-        columns = _check(connection, lake, source, context, staged, known, names, report)
+        columns = _check(commit, source, context, staged, known, report)
         known |= {name: dtype for name, dtype in columns.items() if name not in known}
     else:
         connection.execute(
-            f"CREATE OR REPLACE TABLE {mapping.CHECKED} AS SELECT * FROM {staged.refused} LIMIT 0"
+            f"CREATE OR REPLACE TABLE {mapping.CHECKED} AS SELECT {PART}, {ROW}, {RAW}, "
+            f"reason AS {mapping.REASON}, field AS {mapping.FIELD} FROM {staged.refused} LIMIT 0"
         )
-        connection.execute(
-            f"ALTER TABLE {mapping.CHECKED} RENAME COLUMN reason TO {mapping.REASON}"
-        )
-        connection.execute(f"ALTER TABLE {mapping.CHECKED} RENAME COLUMN field TO {mapping.FIELD}")
-    refused = _commit_refused(connection, lake, source, staged, ids, keys, names, written)
-    accepted = 0
-    if staged.columns:
-        accepted = _commit_rows(connection, lake, source, ids, keys, names, written)
-    _commit_register(connection, lake, source, batch, staged, ids, columns)
+    refused = commit_refused(commit, staged)
+    accepted = commit_rows(commit)
+    enter(commit, source, batch, staged, columns)
     report.files[source.table] = report.files.get(source.table, 0) + len(to_read)
     report.rows[source.table] = report.rows.get(source.table, 0) + accepted
     report.refused[source.table] = report.refused.get(source.table, 0) + refused
@@ -217,45 +184,22 @@ def _parts(batch: Sequence[Reading]) -> list[Part]:
     ]
 
 
-def _ids(
-    connection: duckdb.DuckDBPyConnection,
-    lake: Lake,
-    keys: Mapping[int, str],
-    written: Mapping[str, Mapping[str, int]],
-) -> dict[int, int]:
-    """Number of each reading: the one it was committed under before a crash, else a fresh one.
-
-    Fresh numbers start at the clock, so that the number of a reading that was begun but can never
-    be completed (its file is gone) is not given out again.
-    """
-    files = [str(lake.state / name) for name in lake.files("ingests")]
-    newest = 0
-    if files:
-        newest = engine.scalar(
-            connection, f"SELECT max(ingest_id) FROM read_parquet({engine.list_literal(files)})"
-        )
-    fresh = max(newest + 1, time.time_ns() // 1000)
-    found = {key: number for table in written.values() for key, number in table.items()}
-    return {number: found.get(key, fresh + number) for number, key in keys.items()}
-
-
 def _check(
-    connection: duckdb.DuckDBPyConnection,
-    lake: Lake,
+    commit: Commit,
     source: Source,
     context: Context | None,
     staged: Staged,
     known: Mapping[str, str],
-    names: Mapping[int, str],
     report: Report,
 ) -> dict[str, str]:
     """Check the staged rows into `mapping.CHECKED`; the columns that the source had."""
+    connection = commit.connection
+    typed = context is not None
+    base = base_of(connection, source, staged, known, commit.names, typed=typed)
     if context is None:
-        base = base_of(connection, source, staged, known, names)
         mapping.check(connection, source, base)
     else:
-        base = base_of(connection, source, staged, known, names, typed=True)
-        stored = _stored_types(connection, lake, source)
+        stored = _stored_types(connection, commit.lake, source)
         context_rows.check(connection, context, base, stored)
     unzoned = engine.scalar(
         connection, f"SELECT count(*) FROM {mapping.CHECKED} WHERE {mapping.NO_ZONE}"
@@ -275,137 +219,3 @@ def _stored_types(
         return {}
     relation = f"read_parquet({engine.list_literal(files)}, union_by_name = true)"
     return engine.columns_of(connection, relation)
-
-
-def _values(ids: Mapping[int, int], keys: Mapping[int, str], skip: Mapping[str, int],
-            names: Mapping[int, str]) -> str:  # fmt: skip
-    """The readings of a batch that a table does not hold yet, as a relation."""
-    rows = ", ".join(
-        f"({number}, {ids[number]}, {literal(names[number])})"
-        for number in ids
-        if keys[number] not in skip
-    )
-    if not rows:
-        return (
-            "(SELECT NULL::INTEGER AS number, NULL::BIGINT AS ingest_id, NULL::VARCHAR AS name "
-            "WHERE false)"
-        )
-    return f"(SELECT * FROM (VALUES {rows}) v(number, ingest_id, name))"
-
-
-def _transactions(
-    ids: Mapping[int, int], keys: Mapping[int, str], skip: Mapping[str, int]
-) -> dict[str, int]:
-    return {keys[number]: ids[number] for number in ids if keys[number] not in skip}
-
-
-def _commit_refused(
-    connection: duckdb.DuckDBPyConnection,
-    lake: Lake,
-    source: Source,
-    staged: Staged,
-    ids: Mapping[int, int],
-    keys: Mapping[int, str],
-    names: Mapping[int, str],
-    written: Mapping[str, Mapping[str, int]],
-) -> int:
-    """Write the refused rows to quarantine; how many there were."""
-    total = int(
-        engine.scalar(
-            connection,
-            f"SELECT (SELECT count(*) FROM {staged.refused}) + (SELECT count(*) FROM "
-            f"{mapping.CHECKED} WHERE {mapping.REASON} IS NOT NULL)",
-        )
-    )
-    skip = written["quarantine"]
-    if total == 0 or len(skip) == len(keys):
-        return total
-    refused = (
-        f'SELECT v.ingest_id, {literal(source.table)} AS "table", r.reason, r.field, r.raw, '
-        f"v.name AS source_file, r.row AS source_row, now() AS ingested_at FROM ("
-        f"SELECT {PART} AS part, {ROW} AS row, reason, field, {RAW} AS raw FROM {staged.refused} "
-        f"UNION ALL SELECT {PART}, {ROW}, {mapping.REASON}, {mapping.FIELD}, {RAW} "
-        f"FROM {mapping.CHECKED} WHERE {mapping.REASON} IS NOT NULL) r "
-        f"JOIN {_values(ids, keys, skip, names)} v ON coalesce(r.part, {min(ids)}) = v.number"
-    )
-    lake.append(
-        "quarantine",
-        engine.reader(connection, refused),
-        transactions=_transactions(ids, keys, skip),
-    )
-    return total
-
-
-def _commit_rows(
-    connection: duckdb.DuckDBPyConnection,
-    lake: Lake,
-    source: Source,
-    ids: Mapping[int, int],
-    keys: Mapping[int, str],
-    names: Mapping[int, str],
-    written: Mapping[str, Mapping[str, int]],
-) -> int:
-    """Write the accepted rows to the lake table; how many there were."""
-    accepted = f"{mapping.CHECKED} WHERE {mapping.REASON} IS NULL"
-    total = int(engine.scalar(connection, f"SELECT count(*) FROM {accepted}"))
-    skip = written[source.table]
-    if total == 0 or len(skip) == len(keys):
-        return total
-    base = lake.rows(source.table)
-    columns = engine.columns_of(connection, mapping.CHECKED)
-    own = {PART, ROW, RAW, mapping.REASON, mapping.FIELD, mapping.NO_ZONE, "__bad"}
-    stamps = {
-        "feedback": f", now() AS ingested_at, c.{RAW} AS raw",
-        "inferences": "",
-    }.get(source.table, "")
-    listed = "".join(f", c.{identifier(name)}" for name in columns if name not in own)
-    rows = (
-        f"SELECT {base} + row_number() OVER () AS row_id, v.ingest_id, v.name AS source_file, "
-        f"c.{ROW} AS source_row{stamps}{listed} FROM {mapping.CHECKED} c "
-        f"JOIN {_values(ids, keys, skip, names)} v ON coalesce(c.{PART}, {min(ids)}) = v.number "
-        f"WHERE c.{mapping.REASON} IS NULL"
-    )
-    lake.append(
-        source.table,
-        engine.reader(connection, rows),
-        transactions=_transactions(ids, keys, skip),
-    )
-    return total
-
-
-def _commit_register(
-    connection: duckdb.DuckDBPyConnection,
-    lake: Lake,
-    source: Source,
-    batch: Sequence[Reading],
-    staged: Staged,
-    ids: Mapping[int, int],
-    columns: Mapping[str, str],
-) -> None:
-    """Enter the readings into the register: from here on they count."""
-    rows: list[tuple[Any, ...]] = []
-    for number, reading in enumerate(batch):
-        end = staged.ends.get(number)
-        known = reading.known
-        offset, next_row, terminated = (
-            (known.offset_end, known.next_row, known.terminated)
-            if known is not None
-            else (end.offset, end.next_row, end.terminated)
-            if end is not None
-            else (0, 1, True)
-        )
-        rows.append(
-            (
-                ids[number], source.table, reading.name, source.mapping_id, reading.sha,
-                reading.size, reading.stat_size, reading.mtime_ns, offset, next_row, terminated,
-                reading.previous, list(reading.replaces), json.dumps(dict(columns)),
-            )
-        )  # fmt: skip
-    connection.execute(
-        'CREATE OR REPLACE TABLE readings (ingest_id BIGINT, "table" VARCHAR, '
-        "source_file VARCHAR, mapping_id VARCHAR, sha VARCHAR, size BIGINT, stat_size BIGINT, "
-        "mtime_ns BIGINT, offset_end BIGINT, next_row BIGINT, terminated BOOLEAN, previous BIGINT, "
-        "replaces BIGINT[], columns VARCHAR)"
-    )
-    connection.executemany(f"INSERT INTO readings VALUES ({', '.join('?' * 14)})", rows)
-    lake.append("ingests", engine.reader(connection, "SELECT * FROM readings"))

@@ -1,0 +1,201 @@
+"""Committing a batch of readings to the lake: quarantine, the table itself, the register."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import duckdb
+
+from workbench import engine
+from workbench.engine import identifier, literal
+from workbench.importers import PART, RAW, ROW, Staged
+from workbench.ingest import mapping
+from workbench.ingest.files import Reading, Record
+from workbench.lake import Lake
+from workbench.project import Source
+
+
+@dataclass(frozen=True)
+class Commit:
+    """A batch of readings that is being committed; its readings are known by their place in it.
+
+    Attributes
+    ----------
+    connection
+        Connection in which the rows are staged and checked.
+    lake, table
+        Where the rows go.
+    ids, keys, names
+        Number, identity and file name of each reading.
+    written
+        By table: the identities that it already holds, from a run that was killed.
+    """
+
+    connection: duckdb.DuckDBPyConnection
+    lake: Lake
+    table: str
+    ids: Mapping[int, int]
+    keys: Mapping[int, str]
+    names: Mapping[int, str]
+    written: Mapping[str, Mapping[str, int]]
+
+    def open_readings(self, table: str) -> list[int]:
+        """The readings whose rows `table` does not hold yet."""
+        return [place for place, key in self.keys.items() if key not in self.written[table]]
+
+    def transactions(self, table: str) -> dict[str, int]:
+        """What the commit to `table` records."""
+        return {self.keys[place]: self.ids[place] for place in self.open_readings(table)}
+
+    def joined(self, table: str, part: str) -> str:
+        """SQL join of rows with the open readings they are of.
+
+        A row that its source's own query made of several files belongs to the first of them.
+        """
+        places = self.open_readings(table)
+        rows = ", ".join(f"({n}, {self.ids[n]}, {literal(self.names[n])})" for n in places)
+        return (
+            f"JOIN (VALUES {rows}) v(number, ingest_id, name) "
+            f"ON coalesce({part}, {places[0]}) = v.number"
+        )
+
+
+def begin(
+    connection: duckdb.DuckDBPyConnection, lake: Lake, source: Source, batch: Sequence[Reading]
+) -> Commit:
+    """Number the readings of a batch, and look up what of it was written before a crash.
+
+    A fresh number starts at the clock, so that the number of a reading that was begun but can
+    never be completed (its file is gone) is not given out again.
+    """
+    keys = {place: reading.key(source) for place, reading in enumerate(batch)}
+    written = {
+        table: lake.transactions(table, list(keys.values()))
+        for table in (source.table, "quarantine")
+    }
+    files = [str(lake.state / name) for name in lake.files("ingests")]
+    newest = 0
+    if files:
+        newest = engine.scalar(
+            connection, f"SELECT max(ingest_id) FROM read_parquet({engine.list_literal(files)})"
+        )
+    fresh = max(newest + 1, time.time_ns() // 1000)
+    found = {key: number for table in written.values() for key, number in table.items()}
+    return Commit(
+        connection,
+        lake,
+        source.table,
+        ids={place: found.get(key, fresh + place) for place, key in keys.items()},
+        keys=keys,
+        names={place: reading.name for place, reading in enumerate(batch)},
+        written=written,
+    )
+
+
+def commit_refused(commit: Commit, staged: Staged) -> int:
+    """Write the refused rows to quarantine; how many there were."""
+    checked = f"{mapping.CHECKED} WHERE {mapping.REASON} IS NOT NULL"
+    total = int(
+        engine.scalar(
+            commit.connection,
+            f"SELECT (SELECT count(*) FROM {staged.refused}) + (SELECT count(*) FROM {checked})",
+        )
+    )
+    if total == 0 or not commit.open_readings("quarantine"):
+        return total
+    refused = (
+        f'SELECT v.ingest_id, {literal(commit.table)} AS "table", r.reason, r.field, r.raw, '
+        "v.name AS source_file, r.row AS source_row, now() AS ingested_at FROM ("
+        f"SELECT {PART} AS part, {ROW} AS row, reason, field, {RAW} AS raw FROM {staged.refused} "
+        f"UNION ALL SELECT {PART}, {ROW}, {mapping.REASON}, {mapping.FIELD}, {RAW} FROM {checked}"
+        f") r {commit.joined('quarantine', 'r.part')}"
+    )
+    commit.lake.append(
+        "quarantine",
+        engine.reader(commit.connection, refused),
+        transactions=commit.transactions("quarantine"),
+    )
+    return total
+
+
+def commit_rows(commit: Commit) -> int:
+    """Write the accepted rows to the lake table; how many there were."""
+    accepted = f"{mapping.CHECKED} WHERE {mapping.REASON} IS NULL"
+    total = int(engine.scalar(commit.connection, f"SELECT count(*) FROM {accepted}"))
+    if total == 0 or not commit.open_readings(commit.table):
+        return total
+    base = commit.lake.rows(commit.table)
+    columns = engine.columns_of(commit.connection, mapping.CHECKED)
+    own = {PART, ROW, RAW, mapping.REASON, mapping.FIELD, mapping.NO_ZONE, "__bad"}
+    stamps = f", now() AS ingested_at, c.{RAW} AS raw" if commit.table == "feedback" else ""
+    listed = "".join(f", c.{identifier(name)}" for name in columns if name not in own)
+    rows = (
+        f"SELECT {base} + row_number() OVER () AS row_id, v.ingest_id, v.name AS source_file, "
+        f"c.{ROW} AS source_row{stamps}{listed} FROM {mapping.CHECKED} c "
+        f"{commit.joined(commit.table, 'c.' + PART)} WHERE c.{mapping.REASON} IS NULL"
+    )
+    commit.lake.append(
+        commit.table,
+        engine.reader(commit.connection, rows),
+        transactions=commit.transactions(commit.table),
+    )
+    return total
+
+
+def enter(
+    commit: Commit,
+    source: Source,
+    batch: Sequence[Reading],
+    staged: Staged,
+    columns: Mapping[str, str],
+) -> None:
+    """Enter the readings into the register: from here on they count."""
+    rows: list[tuple[Any, ...]] = []
+    for number, reading in enumerate(batch):
+        end = staged.ends.get(number)
+        known = reading.known
+        offset, next_row, terminated = (
+            (known.offset_end, known.next_row, known.terminated)
+            if known is not None
+            else (end.offset, end.next_row, end.terminated)
+            if end is not None
+            else (0, 1, True)
+        )
+        rows.append(
+            (
+                commit.ids[number], source.table, reading.name, source.mapping_id, reading.sha,
+                reading.size, reading.stat_size, reading.mtime_ns, offset, next_row, terminated,
+                reading.previous, list(reading.replaces), json.dumps(dict(columns)),
+            )
+        )  # fmt: skip
+    commit.connection.execute(
+        'CREATE OR REPLACE TABLE readings (ingest_id BIGINT, "table" VARCHAR, '
+        "source_file VARCHAR, mapping_id VARCHAR, sha VARCHAR, size BIGINT, stat_size BIGINT, "
+        "mtime_ns BIGINT, offset_end BIGINT, next_row BIGINT, terminated BOOLEAN, previous BIGINT, "
+        "replaces BIGINT[], columns VARCHAR)"
+    )
+    commit.connection.executemany(f"INSERT INTO readings VALUES ({', '.join('?' * 14)})", rows)
+    commit.lake.append("ingests", engine.reader(commit.connection, "SELECT * FROM readings"))
+
+
+def register(
+    connection: duckdb.DuckDBPyConnection, lake: Lake
+) -> list[tuple[str, Record, dict[str, str]]]:
+    """All readings, oldest first: lake table, record, columns of the source."""
+    files = [str(lake.state / name) for name in lake.files("ingests")]
+    if not files:
+        return []
+    names = list(Record.__dataclass_fields__)
+    listed = ", ".join(names)
+    rows = connection.execute(
+        f'SELECT "table", columns, {listed} FROM read_parquet({engine.list_literal(files)}) '
+        "ORDER BY ingest_id"
+    ).fetchall()
+    return [
+        (table, Record(**dict(zip(names, values, strict=True))), json.loads(columns))
+        for table, columns, *values in rows
+    ]
