@@ -220,20 +220,21 @@ def test_one_request_id_with_different_content(tmp_path: Path) -> None:
         folder = Folder.make(tmp_path / name)
         for number, row in enumerate(order):
             folder.write(f"logs/{number}.jsonl", lines([row]))
-        # The second half arrives in a build of its own.
+        # The second half arrives later.
         later = [f"logs/{number}.jsonl" for number in range(4, 8)]
         held = {file: (folder.path / file).read_bytes() for file in later}
         for file in later:
             (folder.path / file).unlink()
-        folder.build()
+        folder.ingest()
         for file, content in held.items():
             folder.write(file, content)
         folder.build()
         kept = dict(folder.ask("SELECT request_id, output FROM inferences"))
         assert kept["r0"] == "early"
         winners.append(kept)
-        lost = [json.loads(row[3])["output"] for row in folder.refused()]
-        assert {row[0] for row in folder.refused()} == {"duplicate"}
+        refused = folder.refused()
+        lost = [json.loads(row[3])["output"] for row in refused]
+        assert {row[0] for row in refused} == {"duplicate"}
         assert sorted(lost) == sorted({*"abcdef"} - {kept["r1"]} | {"late"})
         counts = folder.status()["inferences"]
         assert (counts["received"], counts["accepted"], counts["duplicate"]) == (8, 2, 6)
