@@ -112,8 +112,7 @@ def test_json_arrays_and_objects(tmp_path: Path) -> None:
 def test_nested_values_by_bare_name_keep_their_text(tmp_path: Path) -> None:
     folder = _make(tmp_path, 'columns = { input = "messages", params = "options" }')
     messages = (
-        '[{"role": "user",  "content":"grüß \\u00fc 🎉", "n": 1.0, '
-        '"big": 12345678901234567890123}]'
+        '[{"role": "user",  "content":"grüß \\u00fc 🎉", "n": 1.0, "big": 12345678901234567890123}]'
     )
     folder.write(
         "logs/a.jsonl",
@@ -155,7 +154,7 @@ def test_nested_values_in_expressions(tmp_path: Path) -> None:
 
 def test_what_no_field_took_lands_in_metadata(tmp_path: Path) -> None:
     folder = _make(tmp_path, 'columns = { output = "answer", input = "upper(question)" }')
-    extra = {"región": "süd", "nested": {"a": [1, None]}, "zero": 0, "no": None, "a b\"c": True}
+    extra = {"región": "süd", "nested": {"a": [1, None]}, "zero": 0, "no": None, 'a b"c': True}
     folder.write("logs/a.jsonl", lines([inference(0, answer="x", question="why", **extra)]))
     folder.write(
         "logs/b.csv",
@@ -261,7 +260,7 @@ def test_a_query_unnests(tmp_path: Path) -> None:
         ("a0-0", "t0"), ("a0-1", "t1"), ("b1-0", "t0"), ("b1-1", "t1"),
     ]  # fmt: skip
     assert folder.ask(
-        'SELECT source_file, source_row, reason, field FROM quarantine ORDER BY 1, 2'
+        "SELECT source_file, source_row, reason, field FROM quarantine ORDER BY 1, 2"
     ) == [
         ("logs/a.jsonl", 2, "missing_value", "ts"),
         ("logs/a.jsonl", 3, "not_json", None),
@@ -392,12 +391,10 @@ def test_features_are_cast_exactly_or_refused(tmp_path: Path, form: str) -> None
     first = 2 if form == "csv" else 1
     wrong = ["", "", "age", "age", "share", "member", "seen", "", "age", ""]
     assert [row[:3] for row in folder.refused()] == [
-        ("bad_type", f"features.{name}", first + n)
-        for n, name in enumerate(wrong)
-        if name
+        ("bad_type", f"features.{name}", first + n) for n, name in enumerate(wrong) if name
     ]
     assert folder.ask(
-        "SELECT features.age, features.share, features.\"post code\", features.member, "
+        'SELECT features.age, features.share, features."post code", features.member, '
         "features.seen FROM inferences WHERE request_id IN ('r0', 'r7') ORDER BY request_id"
     ) == [(41, 0.25, "01234", True, _FIRST), (None, 0.25, "01234", True, _FIRST)]
 

@@ -335,9 +335,7 @@ def _tiers(folder: Folder) -> dict[str, str | None]:
 
 def test_a_rewritten_context_replaces_its_old_rows(tmp_path: Path) -> None:
     folder = Folder.make(tmp_path / "project", LOOKUP)
-    folder.write(
-        "logs/a.jsonl", lines(inference(n, user_id=f"u{n}") for n in range(3))
-    )
+    folder.write("logs/a.jsonl", lines(inference(n, user_id=f"u{n}") for n in range(3)))
     folder.write("users/users.csv", _users(u0="free", u1="free"))
     folder.build()
     assert _tiers(folder) == {"r0": "free", "r1": "free", "r2": None}
