@@ -272,12 +272,15 @@ CREATE TABLE enriched (
   margin               DOUBLE,
   entropy              DOUBLE,
   prob_bin             INTEGER,
+  selected             BOOLEAN,
+  calibration_p        DOUBLE,
+  calibration_y        DOUBLE,
   flags                VARCHAR[]
 );
 COMMENT ON TABLE enriched IS 'Columns that the enriched views add.';
 COMMENT ON COLUMN enriched.reward IS 'Reward, 0 to 1: of the event in enriched_feedback, resolved in enriched_inferences.';
 COMMENT ON COLUMN enriched.label IS 'What the inference turned out to be.';
-COMMENT ON COLUMN enriched.label_reason IS 'Why the label is NULL: tie, no_feedback, not_mature, no_clock.';
+COMMENT ON COLUMN enriched.label_reason IS 'Why the label is NULL: tie, no_feedback, not_deciding, not_mature, no_clock.';
 COMMENT ON COLUMN enriched.correct IS 'Whether the label equals the prediction; for class labels only.';
 COMMENT ON COLUMN enriched.label_delay IS 'Seconds from the inference to its last deciding event.';
 COMMENT ON COLUMN enriched.n_feedback IS 'Deciding events of the inference.';
@@ -287,4 +290,7 @@ COMMENT ON COLUMN enriched.least_confidence IS '1 minus the largest probability;
 COMMENT ON COLUMN enriched.margin IS '1 minus the gap between the two largest probabilities; large = unsure.';
 COMMENT ON COLUMN enriched.entropy IS 'Shannon entropy of the probabilities in nats; large = unsure.';
 COMMENT ON COLUMN enriched.prob_bin IS 'Bin of the calibration score: ten equal widths from 0, left-closed, the last closed.';
+COMMENT ON COLUMN enriched.selected IS 'Whether the prediction is the positive class.';
+COMMENT ON COLUMN enriched.calibration_p IS 'Probability of the calibration pair: score, else confidence.';
+COMMENT ON COLUMN enriched.calibration_y IS 'Outcome of the calibration pair, 1 or 0; NULL where unlabelled.';
 COMMENT ON COLUMN enriched.flags IS 'What was odd about the row without refusing it, such as token_logprobs:sentinel.';

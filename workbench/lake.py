@@ -123,13 +123,9 @@ class Lake:
         """
         try:
             delta = self.open(table)
-            if delta is None:
-                delta = DeltaTable.create(
-                    self.uri(table), Schema.from_arrow(data.schema), configuration=_CONFIGURATION
-                )
-            else:
+            if delta is not None:
                 delta = self._widen(table, delta, data.schema)
-            self._write(delta, data, transactions, metadata)
+            self._write(delta or self.uri(table), data, transactions, metadata)
         except (DeltaError, OSError) as error:
             raise DataError(
                 f"The lake table {table!r} cannot be written: {_first_line(error)}.",
@@ -139,16 +135,19 @@ class Lake:
 
     def _write(
         self,
-        delta: DeltaTable,
+        target: DeltaTable | str,
         data: pa.RecordBatchReader,
         transactions: Mapping[str, int] | None,
         metadata: Mapping[str, Any] | None,
     ) -> None:
+        # A first write makes the table; creating it apart would log where on the machine it lies.
+        new = isinstance(target, str)
         write_deltalake(
-            delta,
+            target,
             data,
             mode="append",
-            schema_mode="merge",
+            schema_mode=None if new else "merge",
+            configuration=_CONFIGURATION if new else None,
             target_file_size=_TARGET_FILE_BYTES,
             commit_properties=CommitProperties(
                 custom_metadata={

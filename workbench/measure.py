@@ -5,6 +5,7 @@ from __future__ import annotations
 import operator
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from workbench.engine import identifier
@@ -14,7 +15,9 @@ from workbench.query import Build
 
 RELATION = "enriched_inferences"
 
-_GATE = re.compile(r"^\s*(?P<metric>.+?)\s*(?P<sign><=|>=|<|>)\s*(?P<bound>-?[\d.eE+-]+)\s*$")
+_GATE = re.compile(
+    r"^\s*(?P<metric>.+?)\s*(?P<sign><=|>=|<|>)\s*(?P<bound>[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?)\s*$"
+)
 _SIGNS = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
 
 # A difference between groups is worth a line only where its intervals do not overlap.
@@ -69,26 +72,45 @@ def _rows(build: Build, calls: Sequence[MetricCall], by: Sequence[str], where: s
     return f"SELECT {', '.join(columns)} FROM {relation}{filtered}"
 
 
-def failed_gates(build: Build, gates: Sequence[str], where: str | None = None) -> list[str]:
-    """The conditions among `gates`, such as ``ece > 0.05``, that hold.
+@dataclass(frozen=True)
+class Gate:
+    """A condition on a metric, such as ``ece > 0.05``."""
+
+    text: str
+    call: MetricCall
+    sign: str
+    bound: float
+
+
+def parse_gates(texts: Sequence[str]) -> list[Gate]:
+    """Read conditions.
 
     Raises
     ------
     ConfigError
-        If a condition is not a metric, a comparison and a number.
+        If one is not a metric, a comparison and a number.
     """
-    failed = []
-    for gate in gates:
-        match = _GATE.match(gate)
+    gates = []
+    for text in texts:
+        match = _GATE.match(text)
         if match is None:
             raise ConfigError(
-                f"--fail-if {gate!r} is not a condition.", "Write it as: 'ece > 0.05'."
+                f"--fail-if {text!r} is not a condition.", "Write it as: 'ece > 0.05'."
             )
-        (row,) = measure(build, [match["metric"]], where=where)
+        call = parse_call(match["metric"])
+        gates.append(Gate(text, call, match["sign"], float(match["bound"])))
+    return gates
+
+
+def failed_gates(build: Build, gates: Sequence[Gate], where: str | None = None) -> list[str]:
+    """The conditions among `gates` that hold, or cannot be told, in words."""
+    failed = []
+    for gate in gates:
+        (row,) = measure(build, [str(gate.call)], where=where)
         if row["value"] is None:
-            failed.append(f"{gate}: {match['metric']} is not defined ({row['reason']})")
-        elif _SIGNS[match["sign"]](row["value"], float(match["bound"])):
-            failed.append(f"{gate}: {match['metric']} = {row['value']:.6g}")
+            failed.append(f"{gate.text}: {gate.call} is not defined ({row['reason']})")
+        elif _SIGNS[gate.sign](row["value"], gate.bound):
+            failed.append(f"{gate.text}: {gate.call} = {row['value']:.6g}")
     return failed
 
 

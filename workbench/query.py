@@ -103,8 +103,15 @@ class Build:
         QueryTimeoutError
             If it ran longer than `timeout`.
         """
-        query = self._query(sql, limit, timeout, params, explain)
-        query.run()
+        query = self.start(sql, limit=limit, timeout=timeout, params=params, explain=explain)
+        try:
+            # The engine does not look for signals: wait where Ctrl-C arrives.
+            while not query.wait(0.1):
+                pass
+        except KeyboardInterrupt:
+            query.cancel()
+            query.wait(5)
+            raise
         return query.result()
 
     def start(

@@ -73,7 +73,8 @@ def inferences(
         "FROM (SELECT *, row_number() OVER (PARTITION BY request_id "
         "ORDER BY ts NULLS LAST, md5(content), source_file, source_row, row_id) AS place "
         "FROM (SELECT row_id, request_id, ts, source_file, source_row, "
-        f"CAST(to_json(struct_pack({', '.join(fields)})) AS VARCHAR) AS content "
+        f"CAST(json_merge_patch('{{}}', to_json(struct_pack({', '.join(fields)}))) AS VARCHAR) "
+        "AS content "
         "FROM received SEMI JOIN repeated USING (request_id))) WHERE place > 1"
     )
     connection.execute(

@@ -35,11 +35,12 @@ def command(
     """
     from workbench.errors import GateError
     from workbench.handle import Workbench
-    from workbench.measure import failed_gates, in_words
+    from workbench.measure import failed_gates, in_words, parse_gates
 
     if list_only:
         _list(as_json)
         return
+    conditions = parse_gates(gates)
     workbench = Workbench(folder(project_dir))
     plain_call = not (by or only or where or gates)
     if plain_call and not wants_json(as_json) and sys.stdout.isatty():
@@ -56,7 +57,7 @@ def command(
                 [[row["by"].get(name) if name in by else row[name] for name in columns]
                  for row in rows],
             )  # fmt: skip
-    failed = failed_gates(workbench.current, gates, where)
+    failed = failed_gates(workbench.current, conditions, where)
     if failed:
         raise GateError("A gate failed: " + "; ".join(failed) + ".")
     if gates:

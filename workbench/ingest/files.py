@@ -117,8 +117,10 @@ def find(project: Project, source: Source) -> list[tuple[str, Path]]:
         elif path.is_file():
             entries = [path]
         else:
-            matches = sorted(glob.glob(str(path), recursive=True))
-            entries = [Path(match) for match in matches if Path(match).is_file()]
+            # The folder's own name is no pattern.
+            matches = sorted(glob.glob(pattern, root_dir=project.root, recursive=True))
+            found_here = [project.root / match for match in matches]
+            entries = [match for match in found_here if match.is_file()]
         for entry in entries:
             found.setdefault(entry.absolute(), _name(project, entry.absolute()))
     return sorted(((name, path) for path, name in found.items()), key=lambda pair: pair[0])
