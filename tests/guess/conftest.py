@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -63,12 +62,3 @@ def propose(tmp_path: Path) -> Callable[..., Proposal]:
         return Proposal(guess, tomllib.loads(guess.toml))
 
     return run
-
-
-@pytest.fixture(scope="session")
-def real_data() -> Path:
-    default = Path(__file__).resolve().parents[2].parent / "shared" / "data"
-    folder = Path(os.environ.get("WORKBENCH_REAL_DATA", default))
-    if not folder.is_dir():
-        pytest.skip("the public data sets are absent: set WORKBENCH_REAL_DATA")
-    return folder
