@@ -33,8 +33,7 @@ def readings(
         "continued BOOLEAN)"
     )
     rows = [(n, table, n not in replaced, n in continued) for table, n in register]
-    if rows:
-        connection.executemany("INSERT INTO narrow.readings VALUES (?, ?, ?, ?)", rows)
+    engine.insert(connection, "narrow.readings", rows)
     connection.execute(
         f'CREATE TABLE {REFUSED} ("table" VARCHAR, reason VARCHAR, field VARCHAR, raw VARCHAR, '
         "source_file VARCHAR, source_row BIGINT, ingested_at TIMESTAMPTZ)"

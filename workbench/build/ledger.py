@@ -82,7 +82,7 @@ def count(
         for status in ("received", "invalid", "duplicate", "accepted")
     ]
     connection.execute('CREATE TABLE narrow.ledger ("table" VARCHAR, status VARCHAR, n BIGINT)')
-    connection.executemany("INSERT INTO narrow.ledger VALUES (?, ?, ?)", rows)
+    engine.insert(connection, "narrow.ledger", rows)
     unknown = connection.execute(
         "SELECT name, count(*) FROM narrow.feedback WHERE kind IS NULL AND retracts IS NULL "
         "GROUP BY 1 ORDER BY 1"

@@ -14,6 +14,7 @@ from typing import Any
 
 import duckdb
 
+from workbench import engine
 from workbench.registry import Registry
 
 #: Columns of a staged relation that are the importer's own.
@@ -156,5 +157,4 @@ def refused_table(connection: duckdb.DuckDBPyConnection, name: str) -> None:
 
 def refuse(connection: duckdb.DuckDBPyConnection, name: str, rows: Sequence[Sequence[Any]]) -> None:
     """Add rows to the relation of what could not be read."""
-    if rows:
-        connection.executemany(f"INSERT INTO {name} VALUES (?, ?, ?, ?, ?)", rows)
+    engine.insert(connection, name, rows)

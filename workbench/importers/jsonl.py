@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import chain
 from typing import Any
 
 import duckdb
@@ -45,11 +46,12 @@ def _stage(connection: duckdb.DuckDBPyConnection, parts: Sequence[Part]) -> Stag
     )
     ends: dict[int, End] = {}
     tails: list[tuple[int, int, str, int, bool]] = []
-    for part in parts:
-        lines = _Lines(part)
-        batches = pa.RecordBatchReader.from_batches(_SCHEMA, iter(lines))
-        with engine.registered(connection, "jsonl_batches", batches):
-            connection.execute(f"INSERT INTO {_LINES} SELECT * FROM jsonl_batches")
+    everything = [_Lines(part) for part in parts]
+    batches = pa.RecordBatchReader.from_batches(_SCHEMA, chain.from_iterable(everything))
+    with engine.registered(connection, "jsonl_batches", batches):
+        connection.execute(f"INSERT INTO {_LINES} SELECT * FROM jsonl_batches")
+    for lines in everything:
+        part = lines.part
         if lines.damaged:
             connection.execute(f"DELETE FROM {_LINES} WHERE {PART} = {part.number}")
             refuse(connection, _REFUSED, [(part.number, None, "unreadable_file", None, DAMAGED)])
@@ -59,7 +61,7 @@ def _stage(connection: duckdb.DuckDBPyConnection, parts: Sequence[Part]) -> Stag
         if lines.tail or lines.broken:
             text = lines.tail.decode("utf-8", "replace")
             tails.append((part.number, lines.row, text, lines.end, lines.broken))
-        if part.offset == 0:
+        if part.offset == 0 and lines.may_be_one_document():
             _unwrap(connection, part, ends, tails)
     for number, row, text, end, broken in tails:
         ends[number] = _tail(connection, ends[number], number, row, text, end, broken)
@@ -102,6 +104,13 @@ class _Lines:
         self.tail = b""
         self.broken = False
         self.damaged = False
+        self._head: str | None = None
+
+    def may_be_one_document(self) -> bool:
+        """Whether the first line begins a JSON array, or an object over several lines."""
+        head = self.tail.decode("utf-8", "replace").strip() if self._head is None else self._head
+        name = self.part.name.lower().removesuffix(".gz")
+        return head.startswith("[") or (name.endswith(".json") and head == "{")
 
     def __iter__(self) -> Iterator[pa.RecordBatch]:
         stream = Stream(self.part.path, self.part.offset)
@@ -133,7 +142,10 @@ class _Lines:
             [pa.nulls(len(text), pa.int32()).fill_null(self.part.number), numbers, text, bad],
             schema=_SCHEMA,
         )
-        return batch.filter(pc.not_equal(text, ""))
+        batch = batch.filter(pc.not_equal(text, ""))
+        if self._head is None and len(batch):
+            self._head = str(batch.column(RAW)[0])
+        return batch
 
 
 def _tail(
@@ -170,13 +182,6 @@ def _unwrap(
     tails: list[tuple[int, int, str, int, bool]],
 ) -> None:
     """Replace the lines of a file that is one JSON array, or one object over several lines."""
-    name = part.name.lower().removesuffix(".gz")
-    first = connection.execute(
-        f"SELECT {RAW} FROM {_LINES} WHERE {PART} = ? ORDER BY {ROW} LIMIT 1", [part.number]
-    ).fetchone()
-    head = first[0] if first else next((t[2].strip() for t in tails if t[0] == part.number), "")
-    if not (head.startswith("[") or (name.endswith(".json") and head == "{")):
-        return
     stream = Stream(part.path)
     content = b"".join(stream.blocks()).decode("utf-8", "replace")
     end, broken = stream.position, stream.broken

@@ -178,7 +178,7 @@ def enter(
         "mtime_ns BIGINT, offset_end BIGINT, next_row BIGINT, terminated BOOLEAN, previous BIGINT, "
         "replaces BIGINT[], columns VARCHAR)"
     )
-    commit.connection.executemany(f"INSERT INTO readings VALUES ({', '.join('?' * 14)})", rows)
+    engine.insert(commit.connection, "readings", rows)
     commit.lake.append("ingests", engine.reader(commit.connection, "SELECT * FROM readings"))
 
 

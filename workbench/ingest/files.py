@@ -167,7 +167,9 @@ def plan(
         Earlier readings of the same lake table, oldest first.
     """
     records = live(records)
-    seen = [_look(path, name, source, records) for name, path in files]
+    latest = {record.source_file: record for record in records}
+    sizes = sorted({record.size for record in records if record.size > 0})
+    seen = [_look(path, name, source, latest.get(name), sizes) for name, path in files]
     unchanged = {look.name for look in seen if look.hashes is None}
     hashes = {look.name: look.hashes for look in seen if look.hashes is not None}
 
@@ -228,15 +230,15 @@ class _Look:
     hashes: _Hashes | None
 
 
-def _look(path: Path, name: str, source: Source, records: Sequence[Record]) -> _Look:
+def _look(
+    path: Path, name: str, source: Source, last: Record | None, sizes: Sequence[int]
+) -> _Look:
     stat = path.stat()
-    last = next((record for record in reversed(records) if record.source_file == name), None)
     same = (
         last is not None
         and last.mapping_id == source.mapping_id
         and (last.stat_size, last.mtime_ns) == (stat.st_size, stat.st_mtime_ns)
     )
-    sizes = sorted({record.size for record in records if record.size > 0})
     hashes = None if same else _hash(path, sizes)
     return _Look(name, path, stat.st_size, stat.st_mtime_ns, last, hashes)
 
