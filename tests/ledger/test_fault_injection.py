@@ -60,7 +60,10 @@ def check(project: wb.Workbench, p: Planted) -> None:
     expected["invalid"] = sum(quarantined.values())
     assert {name: status[name] for name in STATUSES} == expected
     assert status["received"] == len(p.lines) == sum(expected.values())
-    assert status["quarantine"] == quarantined
+    # A line that is not JSON, at the end of a file without a line break, may yet be completed.
+    found = Counter(status["quarantine"])
+    found["not_json"] += found.pop("incomplete", 0)
+    assert +found == quarantined
     assert status["methods"] == dict(p.methods)
     flags = {name: p.flags[name] for name in ("early", "other_model_version", "retracted")}
     assert status["flags"] == flags
