@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-# What decides whether a change may land must not depend on luck; on a desk, new examples are welcome.
+# What decides whether a change may land must not depend on luck; on a desk, new ones are welcome.
 settings.register_profile("ci", derandomize=True, print_blob=True)
 if os.environ.get("CI"):
     settings.load_profile("ci")
