@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from importlib import import_module
 from typing import Any
@@ -72,24 +73,48 @@ def cli(ctx: click.Context, project: str | None, as_json: bool) -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit."""
+    interrupted = False
+
+    def on_interrupt(*_: object) -> None:
+        nonlocal interrupted
+        interrupted = True
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, on_interrupt)
+    try:
+        code = _run(arguments)
+    except Exception:
+        # An interrupt inside of a library's callback comes back as an error of that library.
+        if not interrupted:
+            raise
+        code = ExitCode.DATA
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if interrupted:
+        click.echo("Interrupted.", err=True)
+        code = ExitCode.INTERRUPTED
+    sys.exit(int(code))
+
+
+def _run(arguments: list[str] | None) -> int:
+    """Run the command line; its exit code."""
     try:
         code: Any = cli.main(arguments, prog_name="workbench", standalone_mode=False)
     except WorkbenchError as error:
         click.echo(f"Error: {error.message}", err=True)
         if error.hint:
             click.echo(error.hint, err=True)
-        code = error.exit_code
+        return error.exit_code
     except click.ClickException as error:
         error.show()
-        code = error.exit_code
+        return error.exit_code
     except (click.Abort, KeyboardInterrupt):
-        click.echo("Interrupted.", err=True)
-        code = ExitCode.INTERRUPTED
+        return ExitCode.INTERRUPTED
     except BrokenPipeError:
         # The reader of the pipe went away, as `head` does; that is its right.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = ExitCode.OK
-    sys.exit(int(code) if isinstance(code, int) else 0)
+        return ExitCode.OK
+    return code if isinstance(code, int) else ExitCode.OK
 
 
 if __name__ == "__main__":
