@@ -83,6 +83,7 @@ class RunningQuery:
         self._relations = relations
         self._cursor = cursor
         self._stop = threading.Event()
+        self._over = threading.Event()
         self._done = threading.Event()
         self._cancelled = False
         self._result: Result | None = None
@@ -138,17 +139,19 @@ class RunningQuery:
         except (duckdb.Error, RuntimeError) as error:
             self._error = plain_error(error, self.sql, self._relations, first_line=2)
         finally:
-            self._done.set()
+            self._over.set()
             self._stop.set()
             watchdog.join()
             self._cursor.close()
+            # Last: a process that ends while a thread is still inside of the engine is aborted.
+            self._done.set()
 
     def _watch(self) -> None:
         self._stop.wait(self._timeout)
         # An interrupt that comes before the statement has begun is lost, so it is repeated.
-        while not self._done.is_set():
+        while not self._over.is_set():
             self._cursor.interrupt()
-            self._done.wait(0.05)
+            self._over.wait(0.05)
 
     def _interrupted(self) -> WorkbenchError:
         if self._cancelled:
