@@ -66,16 +66,16 @@ def attribute(
     events = _flagged(events)
     events = _by_request_id(events, inferences)
     attempts = [
-        ("session_scope", "session", (events["scope"] == "session").fill_null(False), None),
-        ("trace_scope", "trace", (events["scope"] == "trace").fill_null(False), None),
-        *((name, name, ibis.literal(True), window) for name in fallback),
+        ("session_scope", "session", None),
+        ("trace_scope", "trace", None),
+        *((name, name, window) for name in fallback),
     ]
     open_events = events.filter(events["request_id"].isnull() & ~events["is_preference"])
     found = {
         label: _latest(
             open_events.filter(_when(open_events, label)), inferences, _KEYS[method], limit
         )
-        for label, method, _, limit in attempts
+        for label, method, limit in attempts
     }
     joined = events
     for label, hits in found.items():
@@ -110,6 +110,7 @@ def credits(attribution: ir.Table) -> ir.Table:
 
 
 def _when(events: ir.Table, label: str) -> ir.BooleanValue:
+    """Which events an attempt is for: those of its scope, or, for a fallback, of no wider one."""
     scoped = events["scope"].isin(["session", "trace"]).fill_null(False)
     if label == "session_scope":
         return (events["scope"] == "session").fill_null(False)

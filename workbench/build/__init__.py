@@ -278,7 +278,7 @@ def _enrich(
     joined: tuple[tuple[Any, LakeTable], ...],
 ) -> dict[str, Any]:
     inferences = build_contexts.join_all(connection, backend, joined)
-    immature = "not_mature" if project.maturity.total_seconds() > 0 else "no_feedback"
+    waits = project.maturity.total_seconds() > 0
     touched = backend.table("rewarded").filter(
         lambda t: t["request_id"].notnull() & ~t["retracted"]
         & (t["reward"].notnull() | t["class"].notnull())
@@ -286,8 +286,8 @@ def _enrich(
     inferences = inferences.left_join(touched, inferences["request_id"] == touched["__touched"])
     reason = ibis.cases(
         (inferences["__touched"].isnull(), "no_feedback"),
-        (inferences["ts"].isnull(), "no_clock" if immature == "not_mature" else "not_deciding"),
-        else_=immature if immature == "not_mature" else "not_deciding",
+        (inferences["ts"].isnull(), "no_clock" if waits else "not_deciding"),
+        else_="not_mature" if waits else "not_deciding",
     )
     enriched = enrich.with_labels(
         inferences,
@@ -302,10 +302,9 @@ def _enrich(
         for context, _ in joined
         for c in (age_column(context.name), reason_column(context.name))
     )
-    exclude = ", ".join(part for part in ("ingest_id, source_file, source_row", "") if part)
     connection.execute(
-        f"CREATE TABLE narrow.enriched_inferences AS SELECT * EXCLUDE ({exclude}"
-        f"{', ' + private if private else ''}) FROM enriching"
+        f"CREATE TABLE narrow.enriched_inferences AS SELECT * EXCLUDE (ingest_id, "
+        f"source_file, source_row{', ' + private if private else ''}) FROM enriching"
     )
     if private:
         connection.execute(

@@ -170,3 +170,9 @@ def resolve(expression: str, columns: Mapping[str, object]) -> str | None:
         bare = bare[1:-1].replace('""', '"')
     lowered = {name.lower(): name for name in columns}
     return bare if bare in columns else lowered.get(bare.lower())
+
+
+def raw_of(base: Base) -> str:
+    """SQL of a row as it was read: its line, or the row as JSON text."""
+    pairs = ", ".join(f"{identifier(n)} := {base.jsons[n]}" for n in base.types if n in base.jsons)
+    return f"coalesce({RAW}, CAST(to_json(struct_pack({pairs})) AS VARCHAR))" if pairs else RAW

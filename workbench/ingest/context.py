@@ -10,7 +10,7 @@ from workbench.engine import identifier, literal
 from workbench.errors import ConfigError, suggest
 from workbench.importers import PART, RAW, ROW
 from workbench.ingest import casts
-from workbench.ingest.base import Base, resolve
+from workbench.ingest.base import Base, raw_of, resolve
 from workbench.ingest.mapping import CHECKED, FIELD, NO_ZONE, REASON
 from workbench.project import Context
 
@@ -62,7 +62,7 @@ def check(
             + "\n".join(f"  - {problem}" for problem in dict.fromkeys(problems)),
             f"The columns of the source are: {', '.join(base.types) or 'none'}.",
         )
-    selected = [PART, ROW, f"coalesce({RAW}, {_json(base)}) AS {RAW}"]
+    selected = [PART, ROW, f"{raw_of(base)} AS {RAW}"]
     rules = []
     for number, (_, right) in enumerate(context.on):
         column = resolve(right, base.types) or right
@@ -101,12 +101,10 @@ def check(
         rules.append(("bad_type", name, f"__bad_{number}"))
     reason = " ".join(f"WHEN {c} THEN {literal(r)}" for r, _, c in rules)
     field = " ".join(f"WHEN {c} THEN {literal(f)}" for _, f, c in rules)
+    helpers = _helpers(selected)
+    kept = f"* EXCLUDE ({helpers})" if helpers else "*"
     connection.execute(
-        f"CREATE OR REPLACE TABLE {CHECKED} AS SELECT * EXCLUDE ({_helpers(selected)}), "
-        f"CASE {reason} END AS {REASON}, CASE {field} END AS {FIELD} "
-        f"FROM (SELECT {', '.join(selected)} FROM {base.relation})"
-        if _helpers(selected)
-        else f"CREATE OR REPLACE TABLE {CHECKED} AS SELECT *, "
+        f"CREATE OR REPLACE TABLE {CHECKED} AS SELECT {kept}, "
         f"CASE {reason} END AS {REASON}, CASE {field} END AS {FIELD} "
         f"FROM (SELECT {', '.join(selected)} FROM {base.relation})"
     )
@@ -115,11 +113,6 @@ def check(
 def _helpers(selected: list[str]) -> str:
     names = (entry.rsplit(" AS ", 1)[-1] for entry in selected)
     return ", ".join(name for name in names if name.startswith("__bad_"))
-
-
-def _json(base: Base) -> str:
-    pairs = ", ".join(f"{identifier(n)} := {base.jsons[n]}" for n in base.types if n in base.jsons)
-    return f"CAST(to_json(struct_pack({pairs})) AS VARCHAR)" if pairs else "NULL"
 
 
 def lake_type(dtype: str) -> str:

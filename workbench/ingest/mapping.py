@@ -16,7 +16,7 @@ from workbench.engine import identifier, literal
 from workbench.errors import ConfigError, suggest
 from workbench.importers import PART, RAW, ROW
 from workbench.ingest import casts
-from workbench.ingest.base import Base, resolve, section
+from workbench.ingest.base import Base, raw_of, resolve, section
 from workbench.ingest.rules import defaults, rules_of
 from workbench.project import Source
 
@@ -57,7 +57,7 @@ def check(connection: duckdb.DuckDBPyConnection, source: Source, base: Base) -> 
         )
     if "metadata" not in inputs:
         inputs["metadata"] = ("VARCHAR", _left_over(base, used))
-    selected = [PART, ROW, f"{_raw(base)} AS {RAW}"]
+    selected = [PART, ROW, f"{raw_of(base)} AS {RAW}"]
     values, bads, types = [], [], {}
     for name, (dtype, sql) in {**inputs, **features}.items():
         target = columns[name].type if name in columns else source.features[feature_of(name)]
@@ -218,8 +218,3 @@ def _left_over(base: Base, used: set[str]) -> str:
     pairs = ", ".join(f"{identifier(name)} := {base.jsons[name]}" for name in rest)
     empty = " AND ".join(f"{base.jsons[name]} IS NULL" for name in rest)
     return f"CASE WHEN NOT ({empty}) THEN CAST(to_json(struct_pack({pairs})) AS VARCHAR) END"
-
-
-def _raw(base: Base) -> str:
-    pairs = ", ".join(f"{identifier(n)} := {base.jsons[n]}" for n in base.types if n in base.jsons)
-    return f"coalesce({RAW}, CAST(to_json(struct_pack({pairs})) AS VARCHAR))" if pairs else RAW
