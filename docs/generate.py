@@ -1,12 +1,15 @@
 """Writes the references that are made from the code.
 
-They are the data dictionary, the JSON Schema of the feedback payload, and the command line.
+They are the data dictionary, the JSON Schema of the feedback payload, the command line, and the
+joins of contexts.
 
 ``python docs/generate.py`` writes them, ``--check`` only says whether they are current.
 """
 
 from __future__ import annotations
 
+import importlib
+import inspect
 import json
 import os
 import sys
@@ -120,7 +123,44 @@ def command_line() -> str:
     return "\n".join([*lines, ""])
 
 
+def joins() -> str:
+    """Render every context join with its keys as Markdown."""
+    from workbench.contexts import contexts
+
+    lines = [
+        "# The joins of contexts",
+        "",
+        NOTE,
+        "",
+        'A `[context.NAME]` with `join = "..."` adds a struct column `NAME` to the enriched views.',
+        "Beside `source`, `on` and `columns` ([configuration](configuration.md)), each join reads",
+        "these keys.",
+    ]
+    origins = {"table": "a source", "log": 'a source, or `from = "inferences" | "feedback"`'}
+    for name in contexts.names():
+        join = contexts.get(name)
+        about = inspect.cleandoc(
+            importlib.import_module(f"workbench.contexts.{name}").__doc__ or ""
+        )
+        lines += ["", f"## {name}", "", about.replace("``", "`"), ""]
+        lines += [f"Facts come from {origins.get(join.source, 'no source')}; `on` is {join.keys}."]
+        if join.options:
+            lines += ["", "| key | is | default | meaning |", "| --- | --- | --- | --- |"]
+        for option in join.options:
+            kind = ", ".join(f"`{c}`" for c in option.choices) or option.kind
+            default = "*required*" if option.required else _default(option.default)
+            lines.append(f"| `{option.name}` | {cell(kind)} | {default} | {cell(option.meaning)} |")
+    return "\n".join([*lines, ""])
+
+
+def _default(value: object) -> str:
+    if value is None or value == ():
+        return ""
+    return f"`{str(value).lower()}`" if isinstance(value, bool) else f"`{value}`"
+
+
 GENERATED = {
+    "joins.md": joins,
     "data-dictionary.md": data_dictionary,
     f"feedback.v{contract.FEEDBACK_SCHEMA_VERSION}.schema.json": feedback_schema,
     "cli.md": command_line,

@@ -115,6 +115,12 @@ def sql_of(expression: ir.Expr) -> str:
     return str(ibis.duckdb.compile(expression))
 
 
+def is_duckdb(table: ir.Table) -> bool:
+    """Whether the engine of `table` is DuckDB; unbound tables are taken for it."""
+    backends, _ = table._find_backends()
+    return all(backend.name == "duckdb" for backend in backends)
+
+
 def message(error: Exception) -> str:
     """The first paragraph of a DuckDB error, without its class prefix and its echo of the query."""
     text = str(error).split("\n\nLINE ")[0].split("\n\nContext:")[0].strip()

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 CONFIG_NAME = "workbench.toml"
 STATE_NAME = ".workbench"
@@ -85,6 +86,25 @@ class Signal:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Aggregate:
+    """A number over several facts.
+
+    Attributes
+    ----------
+    name
+        Field of the context's struct.
+    function
+        Name of the function.
+    column
+        Fact that the function is of; None for those that count facts.
+    """
+
+    name: str
+    function: str
+    column: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Context:
     """Facts to join to each inference as one struct column.
 
@@ -92,23 +112,39 @@ class Context:
     ----------
     join
         Name of the join, a module of ``workbench.contexts``.
+    source
+        Where the facts are; None where they come from `log`, or where there are none.
+    log
+        ``inferences`` or ``feedback``, for facts that are already here.
     on
         Pairs of (inference column, source column).
-    ts
-        Source column of the time from which a fact holds; ``as_of`` only.
     columns
-        Source columns to take; all but the keys when empty.
-    tolerance
-        Greatest age of a fact; None for any.
+        Source columns to take; when empty, what the join takes by itself.
+    times
+        Option to source column, for the join's options of kind ``time``.
+    mandatory
+        Those of `times` without which a row is refused.
+    needed
+        Source columns that other options name.
+    options
+        The join's other options, read.
     """
 
     name: str
-    source: Source
+    source: Source | None
     join: str
-    on: tuple[tuple[str, str], ...]
-    ts: str | None = None
+    log: str | None = None
+    on: tuple[tuple[str, str], ...] = ()
     columns: tuple[str, ...] = ()
-    tolerance: timedelta | None = None
+    times: Mapping[str, str] = field(default_factory=dict)
+    mandatory: tuple[str, ...] = ()
+    needed: tuple[str, ...] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def table(self) -> str:
+        """Lake table of the facts."""
+        return f"context_{self.name}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,4 +186,5 @@ class Project:
     @property
     def sources(self) -> tuple[Source, ...]:
         """All sources, in the order in which they are read."""
-        return (self.inferences, self.feedback, *(context.source for context in self.contexts))
+        facts = (context.source for context in self.contexts)
+        return (self.inferences, self.feedback, *(source for source in facts if source is not None))

@@ -57,7 +57,7 @@ def test_links_lead_to_a_file_and_a_heading(page: Path):
 
 def test_every_key_of_the_configuration_is_documented():
     keys = {key for section in configuration._KEYS.values() for key in section}
-    keys |= {*configuration._KEYS, *configuration._SIGNAL_KEYS, *configuration._CONTEXT_KEYS}
+    keys |= {*configuration._KEYS, *configuration._SIGNAL_KEYS}
     assert keys <= names("docs/configuration.md")
 
 
@@ -68,9 +68,8 @@ def test_every_key_of_the_configuration_is_documented():
         configuration.LABEL_POLICIES,
         configuration.FALLBACKS,
         tuple(Registry("workbench.importers", "importer", label="format").names()),
-        tuple(Registry("workbench.contexts", "context_join", label="join").names()),
     ],
-    ids=["kinds", "policies", "fallbacks", "formats", "joins"],
+    ids=["kinds", "policies", "fallbacks", "formats"],
 )
 def test_every_choice_is_documented(choices: tuple[str, ...]):
     assert set(choices) <= names("docs/configuration.md")

@@ -23,7 +23,6 @@ from workbench.build import contexts as build_contexts
 from workbench.build import events, ledger, manifest, views
 from workbench.build.lock import writing
 from workbench.build.sources import LakeTable, open_table
-from workbench.contexts import age_column, reason_column
 from workbench.engine import literal
 from workbench.errors import DataError
 from workbench.ingest import commit
@@ -65,7 +64,7 @@ def build(
             name: open_table(lake, name)
             for name in (
                 "ingests", "inferences", "feedback", "quarantine",
-                *(context.source.table for context in project.contexts),
+                *(context.table for context in project.contexts if context.source is not None),
             )
         }  # fmt: skip
         key = _key(project, tables, as_of)
@@ -152,8 +151,7 @@ def _make(
         horizon = _as_of(connection, as_of)
         _label(connection, backend, project, tables, horizon)
         clock("label")
-        joined = tuple((c, tables[c.source.table]) for c in project.contexts)
-        reports = _enrich(connection, backend, project, joined)
+        reports = _enrich(connection, backend, project, tables, horizon)
         clock("enrich")
         status = ledger.count(connection, project, tables)
         views.create(
@@ -275,9 +273,10 @@ def _enrich(
     connection: duckdb.DuckDBPyConnection,
     backend: Any,
     project: Project,
-    joined: tuple[tuple[Any, LakeTable], ...],
+    tables: dict[str, LakeTable],
+    as_of: str | None,
 ) -> dict[str, Any]:
-    inferences = build_contexts.join_all(connection, backend, joined)
+    inferences, reports = build_contexts.join_all(connection, backend, project, tables, as_of)
     waits = project.maturity.total_seconds() > 0
     touched = backend.table("rewarded").filter(
         lambda t: t["request_id"].notnull() & ~t["retracted"]
@@ -296,12 +295,7 @@ def _enrich(
         unlabelled=reason,
     ).drop("__touched")
     connection.execute(f"CREATE OR REPLACE TEMP TABLE enriching AS {engine.sql_of(enriched)}")
-    reports = build_contexts.report(connection, joined)
-    private = ", ".join(
-        f"{engine.identifier(c)}"
-        for context, _ in joined
-        for c in (age_column(context.name), reason_column(context.name))
-    )
+    private = ", ".join(engine.identifier(c) for c in build_contexts.private_columns(project))
     connection.execute(
         f"CREATE TABLE narrow.enriched_inferences AS SELECT * EXCLUDE (ingest_id, "
         f"source_file, source_row{', ' + private if private else ''}) FROM enriching"

@@ -2,50 +2,74 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import Any
 
 import duckdb
 import ibis.backends.duckdb
 import ibis.expr.types as ir
+import pyarrow as pa
 
 from workbench import engine
-from workbench.build.events import live
-from workbench.build.sources import LakeTable
-from workbench.contexts import JoinSpec, age_column, contexts, reason_column
+from workbench.build import facts
+from workbench.build.sources import LakeTable, contract_relation
+from workbench.contexts import (
+    ContextJoin,
+    Inputs,
+    JoinSpec,
+    age_column,
+    contexts,
+    known_column,
+    reason_column,
+    time_column,
+)
 from workbench.engine import identifier
 from workbench.errors import DataError
-from workbench.ingest.context import TIME, facts, key_column
-from workbench.project import Context
-
-_ORDER = "fact_order"
+from workbench.ingest.context import key_column
+from workbench.project import Context, Project
 
 
 def join_all(
     connection: duckdb.DuckDBPyConnection,
     backend: ibis.backends.duckdb.Backend,
-    joined: tuple[tuple[Context, LakeTable], ...],
-) -> ir.Table:
-    """The narrow inferences with one struct column per context.
+    project: Project,
+    tables: dict[str, LakeTable],
+    as_of: str | None,
+) -> tuple[ir.Table, dict[str, Any]]:
+    """The narrow inferences with one struct column per context, and a report of each.
 
     Raises
     ------
     DataError
-        If a lookup's facts hold a key twice, or a join changed the number of inferences.
+        If the facts of a context are what its settings forbid, or a join changed the number of
+        inferences.
     """
     result = backend.table("inferences", database="narrow")
     rows = engine.scalar(connection, "SELECT count(*) FROM narrow.inferences")
-    for context, table in joined:
+    moment = None if as_of is None else datetime.fromisoformat(as_of)
+    reports = {}
+    for context in project.contexts:
         join = contexts.get(context.join)
-        names = _prepare(connection, context, table, unique=join.unique)
+        taken = facts.prepare(connection, context, tables.get(context.table))
         spec = JoinSpec(
             name=context.name,
             keys=tuple((left, key_column(n)) for n, (left, _) in enumerate(context.on)),
-            facts=tuple(names),
-            time=TIME if context.ts is not None else None,
-            order=_ORDER,
-            tolerance=context.tolerance,
+            facts=taken,
+            order=facts.ORDER,
+            times={option: time_column(option) for option in context.times},
+            options=context.options,
+            as_of=moment,
         )
-        found = join.join(result, backend.table(f"facts_{context.name}"), spec)
+        known = backend.table(facts.relation(context))
+        _refuse(backend, context, join.refuse(known, spec))
+        figures = join.figures(known, spec)
+        reports[context.name] = {} if figures is None else _row(backend, figures)
+        wide = [name for name in join.reads(spec) if name not in result.columns]
+        asked = _with_wide(backend, result, wide, project, tables["inferences"])
+        if join.compute is not None:
+            spec = _computed(connection, backend, project, join, spec, asked, known)
+        found = join.join(asked, known, spec).drop(*wide)
         target = f"joined_{context.name}"
         connection.execute(
             f"CREATE OR REPLACE TEMP TABLE {identifier(target)} AS {engine.sql_of(found)}"
@@ -57,77 +81,117 @@ def join_all(
                 "This is a defect of the join; please report it with the context's settings.",
             )
         result = backend.table(target)
-    return result
+    for context in project.contexts:
+        reports[context.name] |= _report(connection, context, result.get_name(), int(rows or 0))
+    return result, reports
 
 
-def _prepare(
-    connection: duckdb.DuckDBPyConnection, context: Context, table: LakeTable, *, unique: bool
-) -> list[str]:
-    """Make ``facts_<name>``: the facts without repetition, in an order that settles ties."""
-    keys = [key_column(number) for number in range(len(context.on))]
-    columns = dict.fromkeys(table.columns, "")
-    names = list(facts(context, columns))
-    name = identifier(f"facts_{context.name}")
-    if not table.files:
-        listed = ", ".join(f"NULL::VARCHAR AS {key}" for key in [*keys, *context.columns])
+def private_columns(project: Project) -> list[str]:
+    """Columns that joins add for reports and for the record of one inference."""
+    return [
+        column(context.name)
+        for context in project.contexts
+        for column in (age_column, reason_column, known_column)
+    ]
+
+
+def _with_wide(
+    backend: ibis.backends.duckdb.Backend,
+    inferences: ir.Table,
+    wide: Sequence[str],
+    project: Project,
+    table: LakeTable,
+) -> ir.Table:
+    """`inferences` with wide columns from the lake, for a join that reads them."""
+    if not wide:
+        return inferences
+    lake = backend.sql(
+        f"SELECT row_id AS lake_row, {', '.join(identifier(name) for name in wide)} "
+        f"FROM {contract_relation(project, table)}"
+    )
+    joined = inferences.left_join(lake, inferences["row_id"] == lake["lake_row"])
+    return joined.drop("lake_row")
+
+
+def _computed(
+    connection: duckdb.DuckDBPyConnection,
+    backend: ibis.backends.duckdb.Backend,
+    project: Project,
+    join: ContextJoin,
+    spec: JoinSpec,
+    inferences: ir.Table,
+    known: ir.Table,
+) -> JoinSpec:
+    """`spec` with what the join computes outside of the engine, as a table of the build."""
+    from dataclasses import replace
+
+    assert join.compute is not None
+    folder = project.state / "artefacts" / spec.name
+
+    def stream(table: ir.Table) -> Callable[[Sequence[str]], pa.RecordBatchReader]:
+        return lambda columns: engine.reader(
+            connection, engine.sql_of(table.select(*columns).order_by(columns[0]))
+        )
+
+    made = join.compute(
+        Inputs(
+            inferences=stream(inferences),
+            facts=stream(known),
+            folder=folder,
+            root=project.root,
+            spec=spec,
+        )
+    )
+    name = f"computed_{spec.name}"
+    with engine.registered(connection, "just_computed", made):
         connection.execute(
-            f"CREATE OR REPLACE TEMP TABLE {name} AS SELECT {listed}, NULL::TIMESTAMPTZ AS {TIME}, "
-            f"NULL::BIGINT AS {_ORDER} WHERE false"
+            f"CREATE OR REPLACE TEMP TABLE {identifier(name)} AS SELECT * FROM just_computed"
         )
-        return list(context.columns)
-    listed = ", ".join(
-        identifier(column)
-        for column in [*keys, *([TIME] if context.ts is not None else []), *names]
+    return replace(spec, computed=backend.table(name))
+
+
+def _refuse(backend: ibis.backends.duckdb.Backend, context: Context, bad: ir.Table | None) -> None:
+    if bad is None:
+        return
+    rows = backend.to_pyarrow(bad.order_by(ibis.desc("n"), "key").limit(1_000)).to_pylist()
+    if not rows:
+        return
+    columns = ", ".join(right for _, right in context.on) or "time"
+    many = f"{len(rows):,} keys have" if len(rows) < 1_000 else "at least 1,000 keys have"
+    raise DataError(
+        f"[context.{context.name}] joins by {columns}, but {many} several different rows where "
+        f"one is wanted, such as {rows[0]['key']!r} with {rows[0]['n']:,}.",
+        "Make the key unique, or say what several rows mean: "
+        + (
+            'join = "as_of" with ts takes the row that held at the time, several = "null" none.'
+            if context.join == "lookup"
+            else "see the options of the join in docs/configuration.md."
+        ),
     )
-    distinct = f"SELECT DISTINCT {listed} FROM {live(table.relation)}"
-    time = f"{TIME}, " if context.ts is not None else ""
-    content = ", ".join(f"{identifier(n)} := {identifier(n)}" for n in names)
-    connection.execute(
-        f"CREATE OR REPLACE TEMP TABLE {name} AS SELECT *, row_number() OVER (ORDER BY {time}"
-        f"{', '.join(keys)}, md5(CAST(to_json(struct_pack({content})) AS VARCHAR))) AS {_ORDER} "
-        f"FROM ({distinct})"
-    )
-    if unique:
-        _require_unique(connection, context, name, keys)
-    return names
 
 
-def _require_unique(
-    connection: duckdb.DuckDBPyConnection, context: Context, relation: str, keys: list[str]
-) -> None:
-    row = connection.execute(
-        f"SELECT count(*), any_value(key) FROM (SELECT concat_ws(', ', {', '.join(keys)}) AS key "
-        f"FROM {relation} GROUP BY {', '.join(keys)} HAVING count(*) > 1)"
-    ).fetchone()
-    if row is not None and row[0]:
-        columns = ", ".join(right for _, right in context.on)
-        raise DataError(
-            f"[context.{context.name}] looks up by {columns}, but {row[0]:,} keys have several "
-            f"different rows, such as {row[1]!r}.",
-            'Make the key unique, or join the row that held at the time: join = "as_of" with ts.',
-        )
+def _row(backend: ibis.backends.duckdb.Backend, figures: ir.Table) -> dict[str, Any]:
+    rows = backend.to_pyarrow(figures).to_pylist()
+    return dict(rows[0]) if rows else {}
 
 
-def report(
-    connection: duckdb.DuckDBPyConnection, joined: tuple[tuple[Context, LakeTable], ...]
+def _report(
+    connection: duckdb.DuckDBPyConnection, context: Context, relation: str, rows: int
 ) -> dict[str, Any]:
-    """How often each context matched, how old its facts were, and why it found nothing."""
-    result: dict[str, Any] = {}
-    for context, _ in joined:
-        age, reason = identifier(age_column(context.name)), identifier(reason_column(context.name))
-        row = connection.execute(
-            f"SELECT count(*), count(*) FILTER ({reason} IS NULL), median({age}) FROM enriching"
-        ).fetchone()
-        reasons = connection.execute(
-            f"SELECT {reason}, count(*) FROM enriching WHERE {reason} IS NOT NULL GROUP BY 1 "
-            "ORDER BY 1"
-        ).fetchall()
-        rows, matched, median = row if row is not None else (0, 0, None)
-        result[context.name] = {
-            "matched": matched,
-            "rows": rows,
-            "match_rate": matched / rows if rows else None,
-            "median_age": median,
-            "reasons": dict(reasons),
-        }
-    return result
+    """How often a context matched, how old its facts were, and why it found nothing."""
+    age, reason = identifier(age_column(context.name)), identifier(reason_column(context.name))
+    matched, median = connection.execute(
+        f"SELECT count(*) FILTER ({reason} IS NULL), median({age}) FROM {identifier(relation)}"
+    ).fetchone() or (0, None)
+    reasons = connection.execute(
+        f"SELECT {reason}, count(*) FROM {identifier(relation)} WHERE {reason} IS NOT NULL "
+        "GROUP BY 1 ORDER BY 1"
+    ).fetchall()
+    return {
+        "join": context.join,
+        "matched": matched,
+        "rows": rows,
+        "match_rate": matched / rows if rows else None,
+        "median_age": median,
+        "reasons": dict(reasons),
+    }

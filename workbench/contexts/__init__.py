@@ -2,41 +2,117 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from datetime import timedelta
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Literal
 
+import ibis
 import ibis.expr.types as ir
+import pyarrow as pa
 
+from workbench.formulas import seconds_between
 from workbench.registry import Registry
+
+#: What the value of an option is: ``time`` and ``column`` name source columns.
+Kind = Literal["time", "column", "duration", "count", "number", "choice", "text", "aggregates"]
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Option:
+    """A key that a join reads in ``[context.NAME]``.
+
+    Attributes
+    ----------
+    name
+        The key.
+    kind
+        How its value is checked and read.
+
+        ``time``: a source column of times; the lake keeps it as `time_column`. ``column``: a source
+        column, or a list of them, that is kept among the facts. ``duration``: a timedelta.
+        ``count``: a whole number from 1. ``number``: a float. ``choice``: one of `choices`.
+        ``text``: a text. ``aggregates``: a table of names and functions; a tuple of
+        `workbench.project.Aggregate`.
+    default
+        Value where the key is absent.
+    required
+        Whether the key must be given.
+    choices
+        Of a choice its values, of aggregates the functions.
+    meaning
+        One sentence for the documentation.
+    """
+
+    name: str
+    kind: Kind
+    meaning: str
+    default: Any = None
+    required: bool = False
+    choices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class JoinSpec:
-    """What a join needs to know.
+    """What a join needs to know of one configured context.
 
     Attributes
     ----------
     name
         Name of the context, and of the struct column that the join adds.
     keys
-        Pairs of inference column and key column of the facts.
+        Pairs of inference column and key column of the facts, which is text.
     facts
         Fact columns to take.
-    time
-        Column of the time from which a fact holds; None for a join without time.
     order
-        Column that settles ties between facts of one time; the greatest wins.
-    tolerance
-        Greatest age of a fact.
+        Column that settles ties between facts: a unique whole number, the greatest wins. It grows
+        with ``ts``, then with ``known_at``, where the facts have them.
+    times
+        Column of the facts for each option of kind ``time`` that is configured.
+    options
+        The other options, read.
+    as_of
+        Time to which the build knows the world; None without clocks.
+    computed
+        What `ContextJoin.compute` made.
     """
 
     name: str
     keys: tuple[tuple[str, str], ...]
     facts: tuple[str, ...]
-    time: str | None
     order: str
-    tolerance: timedelta | None
+    times: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
+    options: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
+    as_of: datetime | None = None
+    computed: ir.Table | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inputs:
+    """What a join that computes outside of the engine gets.
+
+    Attributes
+    ----------
+    inferences
+        Streams the given columns of the inferences, ``row_id`` first.
+    facts
+        Streams the given columns of the facts.
+    folder
+        Where results may be kept from one build to the next.
+    root
+        The project folder, to which paths in the configuration are relative.
+    spec
+        The context.
+    """
+
+    inferences: Callable[[Sequence[str]], pa.RecordBatchReader]
+    facts: Callable[[Sequence[str]], pa.RecordBatchReader]
+    folder: Path
+    root: Path
+    spec: JoinSpec
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,30 +122,146 @@ class ContextJoin:
     Attributes
     ----------
     join
-        ``(inferences, facts, spec) -> inferences`` with one struct column more, its fields the
-        facts and, for reports, ``<name>__age`` (seconds, NULL without time) and
-        ``<name>__reason`` (why nothing was found, NULL where something was).
-    unique
-        Whether the facts must hold at most one row per key.
+        ``(inferences, facts, spec) -> inferences`` with one struct column more and, for reports,
+        `age_column`, `reason_column` and `known_column`.
+    options
+        The keys that the join reads beside ``source``, ``on`` and ``columns``.
+    keys
+        Whether ``on`` must be given, may be, or may not.
+    source
+        ``table``: facts of a source. ``log``: of a source, or with ``from`` of the inference log
+        or the feedback. ``none``: there are no facts.
+    columns
+        What is taken where ``columns`` is absent: all but keys and times, or nothing.
+    reads
+        Wide inference columns that `join` or `compute` needs.
+    refuse
+        Query of facts that the settings forbid: ``key`` (text) and ``n``; such a build fails.
+    figures
+        Query of one row of numbers about the facts, for the report.
+    compute
+        Makes, outside of the engine, the table that the join finds in ``spec.computed``.
     """
 
     join: Callable[[ir.Table, ir.Table, JoinSpec], ir.Table]
-    unique: bool = False
+    options: tuple[Option, ...] = ()
+    keys: Literal["required", "optional", "none"] = "required"
+    source: Literal["table", "log", "none"] = "table"
+    columns: Literal["all", "none"] = "all"
+    reads: Callable[[JoinSpec], Sequence[str]] = lambda _: ()
+    refuse: Callable[[ir.Table, JoinSpec], ir.Table | None] = lambda _facts, _spec: None
+    figures: Callable[[ir.Table, JoinSpec], ir.Table | None] = lambda _facts, _spec: None
+    compute: Callable[[Inputs], pa.Table | pa.RecordBatchReader] | None = None
 
 
 contexts: Registry[ContextJoin] = Registry("workbench.contexts", "context_join", label="join")
 
+#: Read by every join: a fact that was recorded later than the inference may not be used.
+KNOWN_AT = Option(
+    name="known_at",
+    kind="time",
+    meaning="column of the time at which a fact was recorded; where it is empty, `ts`",
+)
+
 
 def age_column(name: str) -> str:
-    """Column of the age in seconds of a context's facts."""
+    """Column of the age in seconds of a context's facts: of the newest of several."""
     return f"{name}__age"
 
 
 def reason_column(name: str) -> str:
-    """Column of the reason why a context found nothing."""
+    """Column of the reason why a context found nothing; NULL where it found something."""
     return f"{name}__reason"
 
 
-def keyed(inferences: ir.Table, keys: Sequence[tuple[str, str]]) -> ir.Table:
-    """`inferences` with a text column per key, named like the key column of the facts."""
-    return inferences.mutate(**{right: inferences[left].cast("string") for left, right in keys})
+def known_column(name: str) -> str:
+    """Column of the time at which all facts of a context were known; NULL where facts have none."""
+    return f"{name}__known"
+
+
+def time_column(option: str) -> str:
+    """Column of the facts that holds the times of an option of kind ``time``."""
+    return f"__{option}"
+
+
+def span(duration: timedelta) -> ir.IntervalScalar:
+    """A duration as an interval, to the microsecond."""
+    return ibis.interval(microseconds=round(duration.total_seconds() * 1_000_000))
+
+
+def available(facts: ir.Table, spec: JoinSpec, happened: str = "ts") -> ir.TimestampValue:
+    """From when on each fact could be used: it has happened, and it is known."""
+    known = spec.times.get("known_at")
+    since = facts[spec.times[happened]]
+    return since if known is None else ibis.greatest(since, ibis.coalesce(facts[known], since))
+
+
+def packed(facts: ir.Table, spec: JoinSpec) -> ir.StructValue:
+    """The facts that are taken, as one struct."""
+    return ibis.struct({name: facts[name] for name in spec.facts})
+
+
+def has_key(inferences: ir.Table, spec: JoinSpec) -> ir.BooleanValue:
+    """Whether an inference has every key."""
+    present = [inferences[column].notnull() for column, _ in spec.keys]
+    return ibis.and_(ibis.literal(True), *present)
+
+
+def keyed(inferences: ir.Table, spec: JoinSpec, **columns: ir.Value) -> ir.Table:
+    """``__row`` and ``__t`` (the time) of each inference, its keys as text, and `columns`."""
+    keys = [inferences[column].cast("string").name(key) for column, key in spec.keys]
+    return inferences.select(*keys, __row=inferences["row_id"], __t=inferences["ts"], **columns)
+
+
+def with_found(
+    inferences: ir.Table,
+    found: ir.Table,
+    facts: ir.Table,
+    spec: JoinSpec,
+    *,
+    reason: Callable[[ir.Table], ir.StringValue],
+    since: ir.TimestampValue | None = None,
+    known: ir.TimestampValue | None = None,
+    usable: Callable[[ir.Table], ir.BooleanValue] = lambda _: ibis.literal(True),
+) -> ir.Table:
+    """`inferences` with the one fact that was found for each.
+
+    Parameters
+    ----------
+    found
+        ``__row`` and ``__found``: the order of a fact, NULL where there is none; at most one row
+        per inference. Its other columns can be used by `reason` and `usable`.
+    reason
+        Why nothing is taken, over the joined table, in which ``__order`` is not NULL where
+        something was found.
+    since
+        Time of each fact, over `facts`, from which its age counts; it is ``__since`` in the joined
+        table. None where facts have no time.
+    known
+        Time at which each fact was known, over `facts`.
+    usable
+        Whether the fact that was found may be taken, over the joined table.
+    """
+    time = inferences["ts"].type()
+    none = ibis.null(time)
+    taken = facts.select(
+        __order=facts[spec.order].cast("int64"),
+        __since=none if since is None else since.cast(time),
+        __known=none if known is None else known.cast(time),
+        __packed=packed(facts, spec),
+    )
+    extra = [name for name in found.columns if name != "__row"]
+    joined = inferences.left_join(found, inferences["row_id"] == found["__row"])
+    joined = joined.left_join(taken, joined["__found"] == taken["__order"])
+    take = joined["__order"].notnull() & usable(joined).fill_null(False)
+    struct = joined["__packed"]
+    return joined.mutate(
+        **{
+            spec.name: ibis.ifelse(take, struct, ibis.null(struct.type())),
+            age_column(spec.name): ibis.ifelse(
+                take, seconds_between(joined["ts"], joined["__since"]), ibis.null("float64")
+            ),
+            reason_column(spec.name): ibis.ifelse(take, ibis.null("string"), reason(joined)),
+            known_column(spec.name): ibis.ifelse(take, joined["__known"], none),
+        }
+    ).drop("__row", "__order", "__since", "__known", "__packed", *extra)

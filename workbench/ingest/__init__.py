@@ -67,7 +67,7 @@ def ingest(project: Project, *, narrate: Callable[[str], None] = lambda _: None)
     lake = Lake(project.state)
     connection = engine.connect(temp=project.state / "tmp")
     report = Report()
-    contexts = {context.source.table: context for context in project.contexts}
+    contexts = {context.table: context for context in project.contexts}
     try:
         readings_so_far = register(connection, lake)
         for source in project.sources:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import duckdb
 
+from workbench.contexts import contexts, time_column
 from workbench.engine import identifier, literal
 from workbench.errors import ConfigError, suggest
 from workbench.importers import PART, RAW, ROW
@@ -14,8 +15,8 @@ from workbench.ingest.base import Base, raw_of, resolve
 from workbench.ingest.mapping import CHECKED, FIELD, NO_ZONE, REASON
 from workbench.project import Context
 
-#: Lake columns of a context that are not facts.
-KEY, TIME = "__key", "__ts"
+#: Start of the lake columns that hold a context's keys; those of its times start with it too.
+KEY = "__key"
 
 
 def key_column(number: int) -> str:
@@ -47,10 +48,8 @@ def check(
     ConfigError
         If the configuration names columns that the source does not have.
     """
-    wanted = list(context.columns) or [
-        name for name in base.types if name not in {right for _, right in context.on}
-    ]
-    named = [*(right for _, right in context.on), *wanted, *([context.ts] if context.ts else [])]
+    wanted = _wanted(context, list(base.types))
+    named = [*(right for _, right in context.on), *wanted, *context.times.values()]
     problems = [
         f"the source has no column {name!r}. {suggest(name, base.types)}"
         for name in named
@@ -70,22 +69,18 @@ def check(
         text = casts.as_text(sql, dtype)
         selected.append(f"nullif(trim({text}), '') AS {key_column(number)}")
         rules.append(("missing_value", right, f"{key_column(number)} IS NULL"))
-    if context.ts is not None:
-        column = resolve(context.ts, base.types) or context.ts
+    no_zone = []
+    for option, name in context.times.items():
+        column = resolve(name, base.types) or name
         dtype, sql = base.texts[column]
-        time = casts.cast(sql, dtype, "TIMESTAMP WITH TIME ZONE")
-        selected += [
-            f"{time.value} AS {TIME}",
-            f"{casts.has_no_zone(sql, dtype)} AS {NO_ZONE}",
-            f"{time.bad} AS __bad_ts",
-        ]
-        rules += [
-            ("bad_type", context.ts, "__bad_ts"),
-            ("missing_value", context.ts, f"{TIME} IS NULL"),
-            ("ts_out_of_range", context.ts, f"NOT ({casts.time_in_range(TIME)})"),
-        ]
-    else:
-        selected.append(f"false AS {NO_ZONE}")
+        time, kept = casts.cast(sql, dtype, "TIMESTAMP WITH TIME ZONE"), time_column(option)
+        selected += [f"{time.value} AS {kept}", f"{time.bad} AS __bad_{kept}"]
+        no_zone.append(casts.has_no_zone(sql, dtype))
+        rules.append(("bad_type", name, f"__bad_{kept}"))
+        if option in context.mandatory:
+            rules.append(("missing_value", name, f"{kept} IS NULL"))
+        rules.append(("ts_out_of_range", name, f"NOT ({casts.time_in_range(kept)})"))
+    selected.append(f"{' OR '.join(no_zone) or 'false'} AS {NO_ZONE}")
     for number, name in enumerate(wanted):
         column = resolve(name, base.types) or name
         dtype = base.types[column]
@@ -110,6 +105,15 @@ def check(
     )
 
 
+def _wanted(context: Context, columns: Sequence[str]) -> list[str]:
+    """Source columns to keep as facts."""
+    taken: Sequence[str] = context.columns
+    if not taken and contexts.get(context.join).columns == "all":
+        keys = {right for _, right in context.on}
+        taken = [name for name in columns if name not in keys]
+    return list(dict.fromkeys([*taken, *context.needed]))
+
+
 def _helpers(selected: list[str]) -> str:
     names = (entry.rsplit(" AS ", 1)[-1] for entry in selected)
     return ", ".join(name for name in names if name.startswith("__bad_"))
@@ -130,12 +134,23 @@ def lake_type(dtype: str) -> str:
     return "VARCHAR"
 
 
-def facts(context: Context, columns: Mapping[str, str]) -> dict[str, str]:
-    """Names and types of the facts among the columns of a context's lake table."""
+def facts(context: Context, columns: Iterable[str]) -> list[str]:
+    """Those columns of a context's lake table that its struct takes."""
+    if not context.columns and contexts.get(context.join).columns == "none":
+        return []
     listed = {name.lower() for name in context.columns}
+    spared = {name.lower() for name in context.needed}
     own = ("row_id", "ingest_id", "source_file", "source_row")
-    return {
-        name: dtype
-        for name, dtype in columns.items()
-        if not name.startswith("__") and name not in own and (not listed or name.lower() in listed)
-    }
+    return [
+        name
+        for name in columns
+        if not name.startswith("__")
+        and name not in own
+        and (name.lower() in listed if listed else name.lower() not in spared)
+    ]
+
+
+def needed(context: Context, columns: Iterable[str]) -> list[str]:
+    """Those columns of a context's lake table that its options name."""
+    listed = {name.lower() for name in context.needed}
+    return [name for name in columns if name.lower() in listed]

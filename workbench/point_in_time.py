@@ -1,0 +1,83 @@
+"""The latest fact at or before a time, by key: the one point-in-time join, on every engine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import ibis
+import ibis.expr.types as ir
+
+from workbench import engine
+
+
+def latest(
+    rows: ir.Table, facts: ir.Table, *, keys: Sequence[str], monotone: bool = True
+) -> ir.Table:
+    """The greatest rank among the facts of the same keys at or before each row's time.
+
+    DuckDB takes its native ASOF join. Other engines lay rows and facts into one sequence by time,
+    facts first at equal times, and carry the greatest rank along. Both give the same rows.
+
+    Parameters
+    ----------
+    rows
+        ``__row``, ``__t`` and `keys`. A row without time or without one of the keys finds nothing.
+    facts
+        ``__rank`` (a whole number), ``__t`` and `keys`.
+    keys
+        Columns that must be equal; none to compare all rows with all facts.
+    monotone
+        Whether a fact at a later time always has a greater rank.
+
+    Returns
+    -------
+    ir.Table
+        ``__row`` and ``__found``, the rank, for the rows that found something.
+    """
+    time = rows["__t"].type()
+    rows = rows.filter(rows["__t"].notnull(), *[rows[key].notnull() for key in keys])
+    facts = facts.mutate(__t=facts["__t"].cast(time), __rank=facts["__rank"].cast("int64"))
+    facts = facts.filter(facts["__t"].notnull(), facts["__rank"].notnull())
+    if not keys:
+        rows, facts = rows.mutate(__all=ibis.literal(1)), facts.mutate(__all=ibis.literal(1))
+        keys = ["__all"]
+    if engine.is_duckdb(rows):
+        return _native(rows, facts, keys, monotone=monotone)
+    return _portable(rows, facts, keys)
+
+
+def _native(rows: ir.Table, facts: ir.Table, keys: Sequence[str], *, monotone: bool) -> ir.Table:
+    # ASOF takes any of several facts at one time, so there may be only one.
+    steps = facts.group_by(*keys, "__t").agg(__rank=facts["__rank"].max())
+    if not monotone:
+        before = ibis.window(group_by=list(keys), order_by="__t", preceding=None, following=0)
+        steps = steps.mutate(__rank=steps["__rank"].max().over(before))
+    steps = steps.rename({f"__at_{key}": key for key in keys}).rename(__at="__t")
+    joined = rows.asof_join(
+        steps,
+        on=rows["__t"] >= steps["__at"],
+        predicates=[rows[key] == steps[f"__at_{key}"] for key in keys],
+    )
+    found = joined.select("__row", __found=joined["__rank"])
+    return found.filter(found["__found"].notnull())
+
+
+def _portable(rows: ir.Table, facts: ir.Table, keys: Sequence[str]) -> ir.Table:
+    number = ibis.null("int64")
+    line = rows.select(
+        *keys, "__t", __row=rows["__row"].cast("int64"), __rank=number, __side=ibis.literal(1)
+    ).union(
+        facts.select(*keys, "__t", __row=number, __rank="__rank", __side=ibis.literal(0)),
+        distinct=False,
+    )
+    # Ties within a side need no order: the greatest rank of all facts at a time is carried on.
+    before = ibis.window(
+        group_by=list(keys),
+        order_by=[line["__t"], line["__side"], line["__row"], line["__rank"]],
+        preceding=None,
+        following=0,
+    )
+    line = line.mutate(__found=line["__rank"].max().over(before))
+    return line.filter(line["__row"].notnull(), line["__found"].notnull()).select(
+        "__row", "__found"
+    )
