@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from workbench.datasets import Slice
     from workbench.guess import Guess
+    from workbench.leaks import Audit
     from workbench.project import Project
     from workbench.query import Build, Result
 
@@ -89,6 +90,12 @@ class Workbench:
         status = dict(manifest["status"])
         ledger = status.pop("ledger")
         return {**ledger, **status, "build": manifest["build"], "as_of": manifest["as_of"]}
+
+    def leaks(self) -> list[Audit]:
+        """What the leak audit finds of each context; see `workbench.leaks.audit`."""
+        from workbench.leaks import audit
+
+        return audit(self.project)
 
     def metrics(
         self, only: Sequence[str] = (), *, by: Sequence[str] = (), where: str | None = None

@@ -187,8 +187,10 @@ def _report(
         f"SELECT {reason}, count(*) FROM {identifier(relation)} WHERE {reason} IS NOT NULL "
         "GROUP BY 1 ORDER BY 1"
     ).fetchall()
+    origin = context.source.patterns if context.source else [context.log or "computed"]
     return {
         "join": context.join,
+        "source": list(origin),
         "matched": matched,
         "rows": rows,
         "match_rate": matched / rows if rows else None,

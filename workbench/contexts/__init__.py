@@ -141,6 +141,8 @@ class ContextJoin:
         Query of one row of numbers about the facts, for the report.
     compute
         Makes, outside of the engine, the table that the join finds in ``spec.computed``.
+    forward
+        Whether the join takes what came after the inference, as only one may that says so.
     """
 
     join: Callable[[ir.Table, ir.Table, JoinSpec], ir.Table]
@@ -152,6 +154,7 @@ class ContextJoin:
     refuse: Callable[[ir.Table, JoinSpec], ir.Table | None] = lambda _facts, _spec: None
     figures: Callable[[ir.Table, JoinSpec], ir.Table | None] = lambda _facts, _spec: None
     compute: Callable[[Inputs], pa.Table | pa.RecordBatchReader] | None = None
+    forward: bool = False
 
 
 contexts: Registry[ContextJoin] = Registry("workbench.contexts", "context_join", label="join")
