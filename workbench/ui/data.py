@@ -302,6 +302,15 @@ def record(source: Build, request_id: str) -> dict[str, Any] | None:
 
 
 @_cached
+def context_ages(source: Build, request_id: str) -> dict[str, Any]:
+    """Age, reason and time of each context of one inference, by `NAME__age` and the like."""
+    rows = source.arrow(
+        "FROM narrow.contexts WHERE request_id = $id", {"id": request_id}
+    ).to_pylist()
+    return rows[0] if rows else {}
+
+
+@_cached
 def events_of(source: Build, request_id: str) -> list[dict[str, Any]]:
     """All feedback events that judge an inference, as they were read, with their attribution."""
     rows: list[dict[str, Any]] = source.arrow(

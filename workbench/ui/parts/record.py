@@ -56,25 +56,61 @@ def fields(source: Build, found: Mapping[str, Any]) -> None:
     rows = [
         {"field": name, "value": plain(value), "meaning": meaning.get(name, "")}
         for name, value in found.items()
-        if name not in skip and value is not None and not isinstance(value, dict)
+        if name not in skip and value is not None and not _is_table(value)
+        if not isinstance(value, dict)
     ]
     st.subheader("Inference")
     st.dataframe(rows, hide_index=True, alt="The fields of the inference that have a value.")
+    for name, value in found.items():
+        if _is_table(value):
+            st.subheader(words.code(name).capitalize())
+            _rows(value, f"The {words.code(name)} of the inference.")
 
 
 def contexts(source: Build, found: Mapping[str, Any]) -> None:
-    """Show the features and each context as a section of its own."""
-    for name, value in found.items():
-        kind = source.columns(data.RELATION).get(name, "")
-        if not kind.startswith("STRUCT(") or kind.endswith("]"):
-            continue
-        st.subheader("Features" if name == "features" else f"Context: {name}")
-        known = {key: entry for key, entry in (value or {}).items() if entry is not None}
-        if known:
-            rows = [{"field": key, "value": plain(entry)} for key, entry in known.items()]
-            st.dataframe(rows, hide_index=True, alt=f"What was known as {name}.")
-        else:
-            st.caption("Nothing was known at the time of the inference.")
+    """Show the features and each context as a section: its facts, their origin and their age."""
+    reports = source.manifest["status"]["contexts"]
+    if found.get("features"):
+        st.subheader("Features")
+        _facts(found["features"], "features")
+    ages = data.context_ages(source, str(found["request_id"])) if reports else {}
+    for name, report in reports.items():
+        st.subheader(f"Context: {name}")
+        reason = ages.get(f"{name}__reason")
+        origin = f"{words.code(report['join'])} · {', '.join(report['source'])}"
+        age = ages.get(f"{name}__age")
+        st.caption(f"{origin} · {words.age(age)}" if age is not None else origin)
+        if reason is not None:
+            st.caption(f"{words.context_reason(reason)} (`{reason}`)")
+        if found.get(name) is not None:
+            _facts(found[name], name)
+
+
+def _facts(facts: Mapping[str, Any], name: str) -> None:
+    rows = [
+        {"field": key, "value": plain(value)}
+        for key, value in facts.items()
+        if value is not None and not _is_table(value)
+    ]
+    if rows:
+        st.dataframe(rows, hide_index=True, alt=f"What was known as {name}.")
+    for key, value in facts.items():
+        if _is_table(value):
+            st.caption(words.code(key).capitalize())
+            _rows(value, f"The {words.code(key)} of {name}.")
+
+
+def _is_table(value: Any) -> bool:
+    """Whether a value is a list of records."""
+    return isinstance(value, list) and bool(value) and isinstance(value[0], dict)
+
+
+def _rows(rows: Sequence[Mapping[str, Any]], alt: str) -> None:
+    shown = [
+        {key: plain(v) if isinstance(v, list | dict) else v for key, v in row.items()}
+        for row in rows
+    ]
+    st.dataframe(shown, hide_index=True, alt=alt)
 
 
 def events(found: Sequence[Mapping[str, Any]]) -> None:

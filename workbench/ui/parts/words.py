@@ -21,6 +21,22 @@ REASONS = {
     "no_clock": "the rows have no time",
 }
 
+#: Why a context found nothing, or not all.
+CONTEXT_REASONS = {
+    "no_key": "The inference does not say whose facts to look for.",
+    "no_clock": "The inference has no time, or the build has none.",
+    "no_match": "The source has no fact of this key.",
+    "too_old": "What was known was older than the tolerance.",
+    "not_yet_known": "There are facts, but none was known at the time of the inference.",
+    "not_valid": "No fact was valid at the time of the inference.",
+    "not_mature": "The horizon has not ended yet: it is too early to say.",
+    "no_event": "Nothing happened in that time.",
+    "several_matches": "The key has several facts, and none of them is taken.",
+    "no_embedding": "The inference has no embedding.",
+    "no_claim": "The answer makes no claim of this kind.",
+    "missing_features": "The inference lacks features that the model needs.",
+}
+
 STATUSES = {
     "attributed": "found their inference",
     "orphan": "name no inference that is known",
@@ -70,6 +86,21 @@ def interval(row: dict[str, Any]) -> str:
 def when(moment: datetime | None) -> str:
     """Return a time in UTC to the minute."""
     return "unknown" if moment is None else f"{moment:%Y-%m-%d %H:%M} UTC"
+
+
+def age(seconds: float) -> str:
+    """How long before the inference a fact was known or happened."""
+    if seconds < 1:
+        return "of the same moment"
+    for unit, length in (("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1)):
+        if seconds >= length:
+            return f"{plural(int(seconds // length), unit)} before"
+    return "of the same moment"
+
+
+def context_reason(code: str) -> str:
+    """Why a context found nothing, in a sentence."""
+    return CONTEXT_REASONS.get(code, code.replace("_", " ").capitalize() + ".")
 
 
 def plural(n: int, one: str, many: str | None = None) -> str:
