@@ -101,3 +101,31 @@ def test_facts_that_contradict_each_other_are_not_looked_up(tmp_path: Path) -> N
     built = project(tmp_path, PROFILES, [*DEVICES, {"id": "phone", "maker": "other"}])
     with pytest.raises(DataError, match="phone"):
         built.build()
+
+
+@pytest.mark.parametrize("order", [("a", "b", "c"), ("c", "b", "a"), ("b", "a", "c")])
+def test_facts_of_several_types_are_the_same_whatever_came_first(
+    tmp_path: Path, order: tuple[str, ...]
+) -> None:
+    values = {
+        "a": {"tier": 5, "size": 1, "since": "2026-01-01T00:00:00Z"},
+        "b": {"tier": 5.5, "size": None, "since": "2026-01-02T00:00:00Z"},
+        "c": {"tier": 7, "size": "large", "since": "2026-01-03T00:00:00Z"},
+    }
+    built = project(tmp_path, [], DEVICES)
+    config = (tmp_path / "workbench.toml").read_text()
+    config = config.replace('"profiles.jsonl"', '"profiles/*.jsonl"').replace('"1d"', '"9d"')
+    (tmp_path / "workbench.toml").write_text(config.replace('["tier"]', '["tier", "size"]'))
+    (tmp_path / "profiles").mkdir()
+    built = wb.open(tmp_path)
+    for name in order:
+        write(tmp_path / "profiles" / f"{name}.jsonl", [{"user_id": "u", **values[name]}])
+        built.build()
+    rows = built.sql(
+        "SELECT profile.tier AS tier, profile.size AS size FROM enriched_inferences "
+        "WHERE request_id IN ('r1', 'r2', 'r3') ORDER BY request_id"
+    ).table.to_pylist()
+    assert rows == [
+        {"tier": 5.0, "size": "1"}, {"tier": 5.5, "size": None}, {"tier": 7.0, "size": "large"}
+    ]  # fmt: skip
+    assert built.status()["context_quarantine"] == {}

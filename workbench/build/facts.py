@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import duckdb
 
+from workbench import engine
 from workbench.build.events import live
 from workbench.build.sources import LakeTable
 from workbench.contexts import time_column
 from workbench.engine import identifier
-from workbench.ingest.context import facts, key_column, needed
+from workbench.ingest import casts
+from workbench.ingest.context import facts, key_column, needed, variants
 from workbench.project import Context
 
 #: Column that orders the facts: by time, then by when they were recorded, then by content.
@@ -35,7 +37,10 @@ def prepare(
         return context.columns
     taken = facts(context, table.columns)
     columns = dict.fromkeys([*taken, *needed(context, table.columns)])
-    listed = ", ".join(identifier(column) for column in [*keys, *times, *columns])
+    values = values_of(connection, table)
+    listed = ", ".join(
+        [*keys, *times, *(f"{values[column]} AS {identifier(column)}" for column in columns)]
+    )
     content = ", ".join(f"{identifier(n)} := {identifier(n)}" for n in columns) or "nothing := 0"
     order = ", ".join(
         [
@@ -56,3 +61,43 @@ def prepare(
 def _by_time(context: Context) -> list[str]:
     """The times in the order in which they rank facts: when they held, then when recorded."""
     return sorted(context.times, key=lambda option: (option == "known_at", option != "ts"))
+
+
+def values_of(connection: duckdb.DuckDBPyConnection, table: LakeTable) -> dict[str, str]:
+    """SQL of each fact; values that came with different types are brought to one.
+
+    Whole numbers and fractions become DOUBLE, days and times TIMESTAMPTZ, anything else text.
+    """
+    values = {column: identifier(column) for column in table.columns}
+    several = variants(table.columns)
+    if not several:
+        return values
+    rows = live(table.relation)
+    types = engine.columns_of(connection, rows)
+    for name, columns in several.items():
+        counted = ", ".join(f"count({identifier(column)})" for column in columns)
+        counts = connection.execute(f"SELECT {counted} FROM {rows}").fetchone() or ()
+        # A type that no value has any more says nothing, such as that of a file without values.
+        used = [column for column, n in zip(columns, counts, strict=True) if n] or [name]
+        dtype = _common({types[column] for column in used})
+        parts = [
+            casts.as_text(identifier(column), types[column])
+            if dtype == "VARCHAR"
+            else f"CAST({identifier(column)} AS {dtype})"
+            for column in used
+        ]
+        values[name] = f"coalesce({', '.join(parts)})"
+    return values
+
+
+def _common(types: set[str]) -> str:
+    if len(types) == 1:
+        return types.pop()
+    for family, dtype in (
+        ({"BIGINT", "FLOAT", "DOUBLE"}, "DOUBLE"),
+        ({"BIGINT[]", "FLOAT[]", "DOUBLE[]"}, "DOUBLE[]"),
+        ({"DATE", "TIMESTAMP WITH TIME ZONE"}, "TIMESTAMP WITH TIME ZONE"),
+    ):
+        if types <= family:
+            return dtype
+    return "VARCHAR"

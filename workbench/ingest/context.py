@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 
 import duckdb
@@ -41,7 +42,8 @@ def check(
     base
         The rows, with the types that their values have.
     stored
-        Type of each fact that the lake table has already; new rows take these types.
+        Type of each column that the lake table has already. A fact of another type goes to a
+        column of its own, so that no row is refused for the order in which files came.
 
     Raises
     ------
@@ -84,15 +86,16 @@ def check(
     for number, name in enumerate(wanted):
         column = resolve(name, base.types) or name
         dtype = base.types[column]
-        target = stored.get(column) or lake_type(dtype)
+        target = lake_type(dtype)
+        kept = column if stored.get(column, target) == target else variant(column, target)
         source_type, sql = (dtype, identifier(column))
         if target == "VARCHAR" and base.texts[column][0] == "VARCHAR":
             source_type, sql = base.texts[column]
         fact = casts.cast(sql, source_type, target)
         if target == "VARCHAR" or target == source_type:
-            selected.append(f"{fact.value} AS {identifier(column)}")
+            selected.append(f"{fact.value} AS {identifier(kept)}")
             continue
-        selected += [f"{fact.value} AS {identifier(column)}", f"{fact.bad} AS __bad_{number}"]
+        selected += [f"{fact.value} AS {identifier(kept)}", f"{fact.bad} AS __bad_{number}"]
         rules.append(("bad_type", name, f"__bad_{number}"))
     reason = " ".join(f"WHEN {c} THEN {literal(r)}" for r, _, c in rules)
     field = " ".join(f"WHEN {c} THEN {literal(f)}" for _, f, c in rules)
@@ -132,6 +135,22 @@ def lake_type(dtype: str) -> str:
     if dtype.endswith("[]") and not casts.is_nested(dtype[:-2]):
         return f"{lake_type(dtype[:-2])}[]"
     return "VARCHAR"
+
+
+def variant(column: str, dtype: str) -> str:
+    """Lake column of those values of a fact that have another type than its first ones."""
+    slug = dtype.lower().replace(" with time zone", "tz").replace("[]", "_list")
+    return f"__as_{slug}__{column}"
+
+
+def variants(columns: Iterable[str]) -> dict[str, list[str]]:
+    """The lake columns of each fact that has several."""
+    found: dict[str, list[str]] = {}
+    for column in columns:
+        match = re.match(r"__as_[a-z]+(?:_list)*__(.+)", column)
+        if match:
+            found.setdefault(match[1], [match[1]]).append(column)
+    return found
 
 
 def facts(context: Context, columns: Iterable[str]) -> list[str]:
