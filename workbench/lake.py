@@ -61,9 +61,9 @@ class Lake:
         delta = self.open(table)
         return None if delta is None else delta.version()
 
-    def schema(self, table: str) -> pa.Schema | None:
-        """Arrow schema of a table."""
-        delta = self.open(table)
+    def schema(self, table: str, version: int | None = None) -> pa.Schema | None:
+        """Arrow schema of a version of a table."""
+        delta = self.open(table, version)
         return None if delta is None else pa.schema(delta.schema().to_arrow())
 
     def files(self, table: str, version: int | None = None) -> list[str]:

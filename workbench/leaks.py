@@ -7,15 +7,16 @@ again in the lake, by key and content, without the join.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 import duckdb
 
 from workbench import engine
+from workbench.build.events import live
+from workbench.build.facts import values_of
 from workbench.build.manifest import read as read_manifest
+from workbench.build.sources import LakeTable, open_table
 from workbench.contexts import contexts, known_column, reason_column, time_column
 from workbench.engine import identifier, literal
 from workbench.errors import NotFoundError
@@ -80,6 +81,8 @@ def audit(project: Project) -> list[Audit]:
         path = literal(str(project.state / manifest["file"]))
         connection.execute(f"ATTACH {path} AS build (READ_ONLY)")
         connection.execute("USE build")
+        connection.execute(f"SET VARIABLE root = {literal(str(project.state) + '/')}")
+        lake = Lake(project.state)
         built = set(manifest["status"]["contexts"])
         missing = [context.name for context in project.contexts if context.name not in built]
         if missing:
@@ -87,7 +90,7 @@ def audit(project: Project) -> list[Audit]:
                 f"The build has no context {', '.join(missing)}.", "Build again: workbench build"
             )
         return [
-            _audit(connection, project, context, manifest["tables"].get(context.table))
+            _audit(connection, context, open_table(lake, context.table, manifest["tables"]))
             for context in project.contexts
         ]
     finally:
@@ -96,9 +99,8 @@ def audit(project: Project) -> list[Audit]:
 
 def _audit(
     connection: duckdb.DuckDBPyConnection,
-    project: Project,
     context: Context,
-    version: int | None,
+    table: LakeTable,
 ) -> Audit:
     join = contexts.get(context.join)
     reason = identifier(reason_column(context.name))
@@ -114,11 +116,11 @@ def _audit(
     newest, timed, leaking = _as_joined(connection, context)
     notes = [f"{timed:,} of {rows:,} rows have a time at which their facts were known"]
     if context.source is not None:
-        found = _again(connection, project, context, version)
+        found = _again(connection, context, table)
         if found is not None:
             leaking = sorted({*leaking, *found[0]})
             notes.append(f"{found[1]:,} facts were found again in the source, each by its time")
-        notes += _what_the_source_says(connection, project, context, version)
+        notes += _what_the_source_says(connection, context, table)
     holds = "proven" if timed == rows else "unproven"
     return found_of(
         verdict="leak" if leaking else holds,
@@ -149,23 +151,23 @@ def _as_joined(
 
 
 def _again(
-    connection: duckdb.DuckDBPyConnection, project: Project, context: Context, version: int | None
+    connection: duckdb.DuckDBPyConnection, context: Context, table: LakeTable
 ) -> tuple[list[str], int] | None:
     """Inferences whose fact the source did not have in time, and how many facts were compared.
 
     None where the struct is not a fact as it stands in the source, or facts have no time.
     """
-    relation, columns = _source(connection, project, context, version)
     fields = _fields(connection, context.name)
     times = [option for option in ("ts", "valid_from", "known_at") if option in context.times]
-    if relation is None or not times or not fields or not set(fields) <= set(columns):
+    if not table.files or not times or not fields or not set(fields) <= set(table.columns):
         return None
+    values = values_of(connection, table)
     from_when = ", ".join(time_column(option) for option in times)
     keys = [key_column(number) for number in range(len(context.on))]
-    content = ", ".join(f"{identifier(name)} := {identifier(name)}" for name in fields)
+    content = ", ".join(f"{identifier(name)} := {values[name]}" for name in fields)
     first = (
         f"SELECT {', '.join([*keys, ''])}struct_pack({content}) AS content, "
-        f"min(greatest({from_when})) AS first FROM {relation} GROUP BY ALL"
+        f"min(greatest({from_when})) AS first FROM {live(table.relation)} GROUP BY ALL"
     )
     name = identifier(context.name)
     asked = "".join(
@@ -187,40 +189,21 @@ def _again(
 
 
 def _what_the_source_says(
-    connection: duckdb.DuckDBPyConnection, project: Project, context: Context, version: int | None
+    connection: duckdb.DuckDBPyConnection, context: Context, table: LakeTable
 ) -> list[str]:
     """What the source of a context cannot prove."""
-    relation, _ = _source(connection, project, context, version)
     if "known_at" not in context.times:
         clock = next((option for option in ("ts", "valid_from") if option in context.times), None)
         if clock is None:
             return ["the source has no time and no known_at: nothing shows when a fact was known"]
         return [f"the source has no known_at: its facts are taken as known from their {clock} on"]
-    if relation is None:
+    if not table.files:
         return []
     silent = engine.scalar(
-        connection, f"SELECT count(*) FROM {relation} WHERE {time_column('known_at')} IS NULL"
+        connection,
+        f"SELECT count(*) FROM {live(table.relation)} WHERE {time_column('known_at')} IS NULL",
     )
     return [f"{silent:,} facts do not say when they were recorded"] if silent else []
-
-
-def _source(
-    connection: duckdb.DuckDBPyConnection, project: Project, context: Context, version: int | None
-) -> tuple[str | None, Sequence[str]]:
-    """The facts of a context that count, as the build saw them, and their columns."""
-    if version is None:
-        return None, ()
-    files = [
-        str(Path(project.state) / f) for f in Lake(project.state).files(context.table, version)
-    ]
-    if not files:
-        return None, ()
-    rows = f"read_parquet({engine.list_literal(files)}, union_by_name = true)"
-    columns = tuple(engine.columns_of(connection, rows))
-    return (
-        f"(SELECT l.* FROM {rows} l SEMI JOIN (SELECT ingest_id FROM narrow.readings WHERE live) r "
-        "USING (ingest_id))"
-    ), columns
 
 
 def _fields(connection: duckdb.DuckDBPyConnection, name: str) -> list[str]:

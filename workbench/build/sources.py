@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from workbench import contract, engine
@@ -42,13 +43,14 @@ class LakeTable:
         return f"read_parquet({paths}, union_by_name = true, hive_partitioning = false)"
 
 
-def open_table(lake: Lake, name: str) -> LakeTable:
-    """The newest version of a lake table."""
-    schema = lake.schema(name)
+def open_table(lake: Lake, name: str, versions: Mapping[str, int] | None = None) -> LakeTable:
+    """A lake table at the version that `versions` names, else at its newest one."""
+    version = lake.version(name) if versions is None else versions.get(name)
+    schema = None if version is None else lake.schema(name, version)
     return LakeTable(
         name=name,
-        version=lake.version(name),
-        files=tuple(lake.files(name)),
+        version=version,
+        files=() if version is None else tuple(lake.files(name, version)),
         columns=tuple(schema.names) if schema is not None else (),
     )
 
