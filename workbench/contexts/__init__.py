@@ -200,8 +200,9 @@ def available(facts: ir.Table, spec: JoinSpec, happened: str = "ts") -> ir.Times
 
 
 def packed(facts: ir.Table, spec: JoinSpec) -> ir.StructValue:
-    """The facts that are taken, as one struct."""
-    return ibis.struct({name: facts[name] for name in spec.facts})
+    """The facts that are taken, as one struct; of facts without columns, that there is one."""
+    taken = {name: facts[name] for name in spec.facts}
+    return ibis.struct(taken or {"known": ibis.literal(True)})
 
 
 def has_key(inferences: ir.Table, spec: JoinSpec) -> ir.BooleanValue:
