@@ -210,7 +210,7 @@ def test_nothing_that_came_after_changes_what_was_known(
     for request_id, row in found["past"].items():
         assert same(row, found["whole"][request_id]), request_id
         some += sum(value is not None for value in row.values())
-    assert some > 60
+    assert some > 20
 
 
 @pytest.mark.parametrize("seed", range(3))
