@@ -54,12 +54,12 @@ def _leaks(root: Path, as_json: bool) -> None:
         print_json([asdict(audit) for audit in audits])
     else:
         print_table(
-            ("context", "join", "verdict", "matched", "leaking", "newest (s before)", "what it is"),
-            [
-                (a.context, a.join, a.verdict, a.rows, a.leaking, a.newest, "; ".join(a.notes))
-                for a in audits
-            ],
+            ("context", "join", "verdict", "matched", "leaking", "newest (s before)"),
+            [(a.context, a.join, a.verdict, a.rows, a.leaking, a.newest) for a in audits],
         )
+        click.echo()
+        for audit in audits:
+            click.echo(f"{audit.context}: {'; '.join(audit.notes) or audit.verdict}")
     leaking = [audit for audit in audits if audit.verdict == "leak"]
     if leaking:
         named = ", ".join(f"{a.context} (such as {', '.join(a.examples)})" for a in leaking)
