@@ -14,6 +14,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from tests.ui.conftest import ROOT, workbench
+from workbench import engine
 from workbench.query import open_build
 from workbench.ui import data
 
@@ -201,7 +202,19 @@ def test_a_record_is_opened_whole(open_page: Open, demo: Path) -> None:
         )["raw"].to_pylist()
     app = open_page(demo, "record", request=key)
     headings = [heading.value for heading in app.subheader]
-    assert {"Input", "Output", "Features", "Context: user"} <= set(headings)
+    assert {"Input", "Output", "Features"} <= set(headings)
+    with open_build(demo) as build:
+        reports = build.manifest["status"]["contexts"]
+        told = build.arrow(
+            f"FROM narrow.contexts WHERE request_id = {engine.literal(key)}"
+        ).to_pylist()[0]
+    captions = "\n".join(caption.value for caption in app.caption)
+    for name, report in reports.items():
+        assert f"Context: {name}" in headings
+        assert ", ".join(report["source"]) in captions
+        if told[f"{name}__reason"] is not None:
+            assert f"(`{told[f'{name}__reason']}`)" in captions
+    assert " before" in captions
     assert f"{n} feedback events" in headings
     assert set(raw) <= {block.value for block in app.code}
     app = open_page(demo, "record", request="nobody")

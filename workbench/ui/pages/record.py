@@ -22,9 +22,6 @@ if found is None:
 
 record.verdict(found)
 record.texts(found)
-left, right = st.columns(2)
-with left:
-    record.fields(build, found)
-with right:
-    record.contexts(build, found)
+record.fields(build, found)
+record.contexts(build, found)
 record.events(data.events_of(build, request_id))

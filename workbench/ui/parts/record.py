@@ -70,20 +70,24 @@ def fields(source: Build, found: Mapping[str, Any]) -> None:
 def contexts(source: Build, found: Mapping[str, Any]) -> None:
     """Show the features and each context as a section: its facts, their origin and their age."""
     reports = source.manifest["status"]["contexts"]
-    if found.get("features"):
-        st.subheader("Features")
-        _facts(found["features"], "features")
     ages = data.context_ages(source, str(found["request_id"])) if reports else {}
-    for name, report in reports.items():
-        st.subheader(f"Context: {name}")
-        reason = ages.get(f"{name}__reason")
-        origin = f"{words.code(report['join'])} · {', '.join(report['source'])}"
-        age = ages.get(f"{name}__age")
-        st.caption(f"{origin} · {words.age(age)}" if age is not None else origin)
-        if reason is not None:
-            st.caption(f"{words.context_reason(reason)} (`{reason}`)")
-        if found.get(name) is not None:
-            _facts(found[name], name)
+    sections = [("features", None), *reports.items()] if found.get("features") else reports.items()
+    sides = st.columns(2)
+    for place, (name, report) in enumerate(sections):
+        with sides[place % 2]:
+            st.subheader("Features" if report is None else f"Context: {name}")
+            if report is not None:
+                _provenance(report, ages.get(f"{name}__age"), ages.get(f"{name}__reason"))
+            if found.get(name) is not None:
+                _facts(found[name], name)
+
+
+def _provenance(report: Mapping[str, Any], age: float | None, reason: str | None) -> None:
+    """Say how a context is joined, from what, how old it was, or why there is nothing."""
+    parts = [words.code(report["join"]), ", ".join(report["source"])]
+    st.caption(" · ".join([*parts, *([] if age is None else [words.age(age)])]))
+    if reason is not None:
+        st.caption(f"{words.context_reason(reason)} (`{reason}`)")
 
 
 def _facts(facts: Mapping[str, Any], name: str) -> None:
