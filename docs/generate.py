@@ -125,7 +125,7 @@ def command_line() -> str:
 
 def joins() -> str:
     """Render every context join with its keys as Markdown."""
-    from workbench.contexts import contexts
+    from workbench.contexts import REASONS, contexts
 
     lines = [
         "# The joins of contexts",
@@ -150,6 +150,9 @@ def joins() -> str:
             kind = ", ".join(f"`{c}`" for c in option.choices) or option.kind
             default = "*required*" if option.required else _default(option.default)
             lines.append(f"| `{option.name}` | {cell(kind)} | {default} | {cell(option.meaning)} |")
+    lines += ["", "## Reasons", "", "Why a context found nothing, or cannot say all:", ""]
+    lines += ["| reason | meaning |", "| --- | --- |"]
+    lines += [f"| `{code}` | {meaning} |" for code, meaning in REASONS.items()]
     return "\n".join([*lines, ""])
 
 

@@ -16,7 +16,7 @@ import pytest
 
 import workbench as wb
 from tests.soundness.tables import Row, at, same
-from workbench.contexts import contexts
+from workbench.contexts import REASONS, contexts
 
 DAY = 86_400.0
 USERS = ("ann", "bob", "cem", "dee")
@@ -244,8 +244,17 @@ def test_order_and_splitting_of_files_change_nothing(tmp_path: Path, seed: int) 
         assert left
         for one, other in zip(left, right, strict=True):
             assert same(one, other), relation
+    assert reasons_of(whole) <= set(REASONS)
     for built in (whole, split):
         assert {a.verdict for a in built.leaks()} <= {"proven", "forward", "unproven"}
+
+
+def reasons_of(built: wb.Workbench) -> set[str]:
+    """The reasons that any context gives for any inference."""
+    names = [context.name for context in built.project.contexts]
+    listed = ", ".join(f'"{name}__reason"' for name in names)
+    rows = built.current.arrow(f"SELECT DISTINCT unnest([{listed}]) AS r FROM narrow.contexts")
+    return {reason for reason in rows["r"].to_pylist() if reason is not None}
 
 
 def rows_of(built: wb.Workbench, relation: str, key: str) -> list[Row]:

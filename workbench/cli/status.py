@@ -47,10 +47,11 @@ def _print(status: dict[str, Any]) -> None:
     if status["contexts"]:
         click.echo()
         print_table(
-            ("context", "matched", "of", "median age (s)", "not found"),
+            ("context", "join", "matched", "of", "median age (s)", "why not"),
             [
                 (
                     name,
+                    c["join"],
                     c["matched"],
                     c["rows"],
                     c["median_age"],

@@ -159,6 +159,22 @@ class ContextJoin:
 
 contexts: Registry[ContextJoin] = Registry("workbench.contexts", "context_join", label="join")
 
+#: Why a context found nothing, or could not say all; a law of every join is to give no other.
+REASONS: Mapping[str, str] = {
+    "no_key": "The inference does not say whose facts to look for.",
+    "no_clock": "The inference has no time, or the build has none.",
+    "no_match": "The source has no fact of this key.",
+    "too_old": "What was known was older than the tolerance.",
+    "not_yet_known": "There are facts, but none was known at the time of the inference.",
+    "not_valid": "No fact was valid at the time of the inference.",
+    "not_mature": "The horizon has not ended yet: it is too early to say.",
+    "no_event": "Nothing happened in that time.",
+    "several_matches": "The key has several facts, and none of them is taken.",
+    "no_embedding": "The inference has no embedding.",
+    "no_claim": "The answer makes no claim of this kind.",
+    "missing_features": "The inference lacks features that the model needs.",
+}
+
 #: Read by every join: a fact that was recorded later than the inference may not be used.
 KNOWN_AT = Option(
     name="known_at",

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from workbench.contexts import REASONS as REASONS_OF_CONTEXTS
+
 #: Metrics that are shares, shown in percent.
 SHARES = frozenset({"accuracy", "label_coverage", "selection_rate"})
 
@@ -19,22 +21,6 @@ REASONS = {
     "not_applicable": "no row has the values that it needs",
     "missing_column": "the build lacks a column that it needs",
     "no_clock": "the rows have no time",
-}
-
-#: Why a context found nothing, or not all.
-CONTEXT_REASONS = {
-    "no_key": "The inference does not say whose facts to look for.",
-    "no_clock": "The inference has no time, or the build has none.",
-    "no_match": "The source has no fact of this key.",
-    "too_old": "What was known was older than the tolerance.",
-    "not_yet_known": "There are facts, but none was known at the time of the inference.",
-    "not_valid": "No fact was valid at the time of the inference.",
-    "not_mature": "The horizon has not ended yet: it is too early to say.",
-    "no_event": "Nothing happened in that time.",
-    "several_matches": "The key has several facts, and none of them is taken.",
-    "no_embedding": "The inference has no embedding.",
-    "no_claim": "The answer makes no claim of this kind.",
-    "missing_features": "The inference lacks features that the model needs.",
 }
 
 STATUSES = {
@@ -100,7 +86,7 @@ def age(seconds: float) -> str:
 
 def context_reason(code: str) -> str:
     """Why a context found nothing, in a sentence."""
-    return CONTEXT_REASONS.get(code, code.replace("_", " ").capitalize() + ".")
+    return REASONS_OF_CONTEXTS.get(code, code.replace("_", " ").capitalize() + ".")
 
 
 def plural(n: int, one: str, many: str | None = None) -> str:
