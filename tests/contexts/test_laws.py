@@ -41,6 +41,44 @@ known_at = "known"
 tolerance = "20d"
 columns = ["tier", "size"]
 """,
+    "interval": """
+[context.plan]
+source = "plans*.jsonl"
+join = "interval"
+on = "user_id"
+valid_from = "begins"
+valid_to = "ends"
+known_at = "known"
+columns = ["plan"]
+[context.incident]
+source = "incidents*.jsonl"
+join = "interval"
+valid_from = "begins"
+valid_to = "ends"
+columns = ["cause"]
+""",
+    "within": """
+[context.outcome]
+source = "orders*.jsonl"
+join = "within"
+on = "user_id"
+ts = "at"
+known_at = "known"
+horizon = "3d"
+aggregates.n = "count"
+aggregates.any = "any"
+aggregates.spent = "sum(amount)"
+aggregates.item = "first(item)"
+aggregates.wait = "time_to_first"
+[context.touch]
+source = "orders*.jsonl"
+join = "within"
+on = "user_id"
+ts = "at"
+horizon = "3d"
+credit = "last"
+aggregates = { spent = "sum(amount)" }
+""",
 }
 HEAD = """
 [project]
@@ -72,6 +110,9 @@ TIMES: dict[str, tuple[str, ...]] = {
     "feedback": ("ts", "received_at"),
     "profiles": ("since", "known"),
     "devices": ("known",),
+    "plans": ("begins", "known"),
+    "incidents": ("begins",),
+    "orders": ("at", "known"),
 }
 
 
@@ -141,11 +182,44 @@ def world(seed: int) -> World:
         {"device": device, "known": iso(time(20)), "maker": f"maker {choose.randrange(3)}"}
         for device in ("phone", "phone", "desk", "radio")
     ]
+    plans = []
+    for n in range(30):
+        begins = time()
+        plans.append(
+            {
+                "user_id": choose.choice(USERS),
+                "begins": iso(begins),
+                "ends": choose.choice(
+                    [None, "9999-12-31", iso(begins + DAY), iso(begins + 8 * DAY)]
+                ),
+                "known": choose.choice([None, iso(begins + DAY)]),
+                "plan": f"plan {n % 5}",
+            }
+        )
+    incidents = [
+        {"begins": iso(begins), "ends": iso(begins + 2 * DAY), "cause": f"cause {n}"}
+        for n, begins in enumerate([2 * DAY, 3 * DAY, 9 * DAY, 20 * DAY])
+    ]
+    orders = []
+    for _ in range(40):
+        seconds = time()
+        orders.append(
+            {
+                "user_id": choose.choice(USERS),
+                "at": iso(seconds),
+                "known": choose.choice([None, iso(seconds + 2 * DAY)]),
+                "amount": choose.choice([1, 2.5, None]),
+                "item": choose.choice(["x", "y", None]),
+            }
+        )
     return {
         "inferences": inferences,
         "feedback": feedback,
         "profiles": profiles,
         "devices": devices,
+        "plans": plans,
+        "incidents": incidents,
+        "orders": orders,
     }
 
 
@@ -182,7 +256,7 @@ def test_every_join_is_here() -> None:
     assert set(CONTEXTS) >= {name for name in contexts.names() if name not in ("explain",)}
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize("forget", ["what happened", "what was known"])
 def test_nothing_that_came_after_changes_what_was_known(
     tmp_path: Path, seed: int, forget: str
@@ -213,7 +287,7 @@ def test_nothing_that_came_after_changes_what_was_known(
     assert some > 20
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_order_and_splitting_of_files_change_nothing(tmp_path: Path, seed: int) -> None:
     given = world(seed)
     choose = random.Random(seed)

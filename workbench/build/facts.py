@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import duckdb
 
 from workbench import engine
@@ -15,6 +17,8 @@ from workbench.project import Context
 
 #: Column that orders the facts: by time, then by when they were recorded, then by content.
 ORDER = "fact_order"
+#: Type of a column that has no value: it can be added up, compared and counted.
+_WITHOUT_VALUES = "INTEGER"
 
 
 def relation(context: Context) -> str:
@@ -30,14 +34,19 @@ def prepare(
     keys = [key_column(number) for number in range(len(context.on))]
     times = [time_column(option) for option in context.times]
     if table is None or not table.files:
-        texts = dict.fromkeys([*keys, *context.columns, *context.needed], "VARCHAR")
-        kinds = {**texts, **dict.fromkeys(times, "TIMESTAMPTZ"), ORDER: "BIGINT"}
+        kinds = {
+            **dict.fromkeys([*keys, *context.columns], "VARCHAR"),
+            **dict.fromkeys(context.needed, _WITHOUT_VALUES),
+            **dict.fromkeys(times, "TIMESTAMPTZ"),
+            ORDER: "BIGINT",
+        }
         listed = ", ".join(f"NULL::{kind} AS {identifier(n)}" for n, kind in kinds.items())
         connection.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS SELECT {listed} WHERE false")
         return context.columns
     taken = facts(context, table.columns)
     columns = dict.fromkeys([*taken, *needed(context, table.columns)])
     values = values_of(connection, table)
+    values |= _without_values(connection, table, needed(context, table.columns))
     listed = ", ".join(
         [*keys, *times, *(f"{values[column]} AS {identifier(column)}" for column in columns)]
     )
@@ -61,6 +70,21 @@ def prepare(
 def _by_time(context: Context) -> list[str]:
     """The times in the order in which they rank facts: when they held, then when recorded."""
     return sorted(context.times, key=lambda option: (option == "known_at", option != "ts"))
+
+
+def _without_values(
+    connection: duckdb.DuckDBPyConnection, table: LakeTable, columns: Sequence[str]
+) -> dict[str, str]:
+    """SQL of those columns that hold nothing: their type is unknown, and must not matter."""
+    if not columns:
+        return {}
+    counted = ", ".join(f"count({identifier(column)})" for column in columns)
+    counts = connection.execute(f"SELECT {counted} FROM {live(table.relation)}").fetchone() or ()
+    empty = [column for column, n in zip(columns, counts, strict=True) if not n]
+    return dict.fromkeys(
+        (column for column in empty if column not in variants(table.columns)),
+        f"NULL::{_WITHOUT_VALUES}",
+    )
 
 
 def values_of(connection: duckdb.DuckDBPyConnection, table: LakeTable) -> dict[str, str]:

@@ -43,6 +43,9 @@ class Option:
         Whether the key must be given.
     choices
         Of a choice its values, of aggregates the functions.
+    after
+        Of a time: an earlier option, which it must come after. It is an end, so it may be absent,
+        and a time from 2100 on is none.
     meaning
         One sentence for the documentation.
     """
@@ -53,6 +56,7 @@ class Option:
     default: Any = None
     required: bool = False
     choices: tuple[str, ...] = ()
+    after: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -72,16 +72,21 @@ def check(
         selected.append(f"nullif(trim({text}), '') AS {key_column(number)}")
         rules.append(("missing_value", right, f"{key_column(number)} IS NULL"))
     no_zone = []
+    ends = {option.name: option.after for option in contexts.get(context.join).options}
     for option, name in context.times.items():
         column = resolve(name, base.types) or name
         dtype, sql = base.texts[column]
         time, kept = casts.cast(sql, dtype, "TIMESTAMP WITH TIME ZONE"), time_column(option)
-        selected += [f"{time.value} AS {kept}", f"{time.bad} AS __bad_{kept}"]
+        begin = ends.get(option)
+        value = time.value if begin is None else _end(time.value)
+        selected += [f"{value} AS {kept}", f"{time.bad} AS __bad_{kept}"]
         no_zone.append(casts.has_no_zone(sql, dtype))
         rules.append(("bad_type", name, f"__bad_{kept}"))
         if option in context.mandatory:
             rules.append(("missing_value", name, f"{kept} IS NULL"))
         rules.append(("ts_out_of_range", name, f"NOT ({casts.time_in_range(kept)})"))
+        if begin is not None and begin in context.times:
+            rules.append(("empty_interval", name, f"{kept} <= {time_column(begin)}"))
     selected.append(f"{' OR '.join(no_zone) or 'false'} AS {NO_ZONE}")
     for number, name in enumerate(wanted):
         column = resolve(name, base.types) or name
@@ -106,6 +111,12 @@ def check(
         f"CASE {reason} END AS {REASON}, CASE {field} END AS {FIELD} "
         f"FROM (SELECT {', '.join(selected)} FROM {base.relation})"
     )
+
+
+def _end(value: str) -> str:
+    """An end, NULL where there is none: far times are written for "still"."""
+    far = f"TIMESTAMPTZ '{casts.LATEST} 00:00:00+00'"
+    return f"(CASE WHEN {value} < {far} THEN {value} END)"
 
 
 def _wanted(context: Context, columns: Sequence[str]) -> list[str]:

@@ -1,0 +1,149 @@
+"""What followed the inference inside of a horizon, in numbers: the one join that looks forward.
+
+An inference whose horizon has not ended when the build's knowledge ends is not *mature*: its
+numbers are NULL and ``mature`` is false, which is not the same as "nothing happened".
+
+With ``credit``, a fact that several inferences have in their horizon counts for the last of them
+(last touch) or for each in equal shares (linear); shares of a fact add up to 1.
+"""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC
+
+import ibis
+import ibis.expr.types as ir
+
+from workbench.contexts import (
+    KNOWN_AT,
+    ContextJoin,
+    JoinSpec,
+    Option,
+    age_column,
+    available,
+    has_key,
+    keyed,
+    known_column,
+    reason_column,
+    span,
+)
+from workbench.contexts._aggregates import FUNCTIONS, aggregate, check, column, columns, of_none
+
+
+def _within(inferences: ir.Table, facts: ir.Table, spec: JoinSpec) -> ir.Table:
+    """Facts with a time from that of the inference to the end of its horizon, ends included."""
+    aggregates, horizon = spec.options["aggregates"], spec.options["horizon"]
+    check(aggregates, facts, spec.name, taken=("mature",))
+    time = inferences["ts"].type()
+    now = ibis.null(time)
+    if spec.as_of is not None:
+        now = ibis.timestamp(spec.as_of.astimezone(UTC).isoformat()).cast(time)
+    pairs = _pairs(inferences, facts, spec, now)
+    weight = pairs["__share"] if spec.options.get("credit") == "linear" else None
+    found = aggregate(pairs, aggregates, weight=weight)
+    joined = inferences.left_join(found, inferences["row_id"] == found["__row"])
+    known = has_key(joined, spec) & joined["ts"].notnull() & now.notnull()
+    mature = (joined["ts"] + span(horizon) <= now).fill_null(False)
+    fields = {
+        name: ibis.ifelse(mature, value, ibis.null(value.type()))
+        for name, value in of_none(joined, aggregates).items()
+    }
+    struct = ibis.struct({"mature": mature, **fields})
+    reason = ibis.cases(
+        (~has_key(joined, spec), "no_key"),
+        (~known, "no_clock"),
+        (~mature, "not_mature"),
+        (joined["__pairs"].isnull(), "no_event"),
+        else_=ibis.null("string"),
+    )
+    return joined.mutate(
+        **{
+            spec.name: ibis.ifelse(known, struct, ibis.null(struct.type())),
+            age_column(spec.name): ibis.null("float64"),
+            reason_column(spec.name): reason,
+            known_column(spec.name): ibis.null(time),
+        }
+    ).drop("__row", "__pairs", *map(column, aggregates))
+
+
+def _pairs(
+    inferences: ir.Table, facts: ir.Table, spec: JoinSpec, now: ir.TimestampScalar
+) -> ir.Table:
+    """Each inference with each fact in its horizon that is known by now and credited to it.
+
+    Time is cut into pieces at least as long as the horizon, and only facts of an inference's own
+    piece and the next are looked at: a busy key is not joined to all of its facts.
+    """
+    horizon, time = spec.options["horizon"], inferences["ts"].type()
+    seconds = max(1, math.ceil(horizon.total_seconds()))
+    keys = [key for _, key in spec.keys]
+    touch = inferences["request_id" if "request_id" in inferences.columns else "row_id"]
+    rows = keyed(inferences, spec, __touch=touch)
+    rows = rows.filter(rows["__t"].notnull(), *[rows[key].notnull() for key in keys])
+    rows = rows.mutate(__piece=_piece(rows["__t"], seconds))
+    rows = rows.union(rows.mutate(__piece=rows["__piece"] + 1), distinct=False)
+    since = available(facts, spec).cast(time)
+    events = facts.filter((since <= now).fill_null(False))
+    at = events[spec.times["ts"]].cast(time)
+    events = events.select(
+        *[events[key].name(f"__k_{key}") for key in keys],
+        *[name for name in columns(spec.options["aggregates"], facts) if name not in keys],
+        __at=at,
+        __order=events[spec.order].cast("int64"),
+        __of=_piece(at, seconds),
+    )
+    pairs = rows.inner_join(
+        events,
+        [rows["__piece"] == events["__of"], *[rows[k] == events[f"__k_{k}"] for k in keys]],
+    )
+    pairs = pairs.filter(
+        pairs["__at"] >= pairs["__t"], pairs["__at"] <= pairs["__t"] + span(horizon)
+    )
+    credit = spec.options.get("credit", "all")
+    if credit == "last":
+        latest = [ibis.desc(pairs[name]) for name in ("__t", "__touch", "__row")]
+        nth = ibis.row_number().over(ibis.window(group_by="__order", order_by=latest))
+        pairs = pairs.mutate(__nth=nth)
+        return pairs.filter(pairs["__nth"] == 0)
+    if credit == "linear":
+        sharing = pairs.count().over(ibis.window(group_by="__order"))
+        return pairs.mutate(__share=1.0 / sharing.cast("float64"))
+    return pairs
+
+
+def _piece(time: ir.TimestampValue, seconds: int) -> ir.IntegerValue:
+    """Number of the piece of time, so many seconds long, in which `time` is."""
+    return (time.epoch_seconds().cast("float64") / float(seconds)).floor().cast("int64")
+
+
+context_join = ContextJoin(
+    join=_within,
+    options=(
+        Option(name="ts", kind="time", required=True, meaning="column of the time of an event"),
+        KNOWN_AT,
+        Option(
+            name="horizon",
+            kind="duration",
+            required=True,
+            meaning="how long after an inference an event still counts, end included",
+        ),
+        Option(
+            name="aggregates",
+            kind="aggregates",
+            required=True,
+            choices=FUNCTIONS,
+            meaning='numbers to compute, `{ converted = "any", revenue = "sum(amount)" }`',
+        ),
+        Option(
+            name="credit",
+            kind="choice",
+            choices=("all", "last", "linear"),
+            default="all",
+            meaning="whether an event counts for every inference, for the last one before it, or "
+            "for each in equal shares",
+        ),
+    ),
+    columns="none",
+    forward=True,
+)
