@@ -61,7 +61,7 @@ def generate(folder: str | Path, *, seed: int = 7, n: int = 20_000) -> DemoTruth
     """
     import numpy as np
 
-    from workbench.demo import dirt, events, files, truth, world
+    from workbench.demo import dirt, events, explanations, files, handbook, outcomes, truth, world
 
     if n < LEAST:
         raise ConfigError(
@@ -71,15 +71,21 @@ def generate(folder: str | Path, *, seed: int = 7, n: int = 20_000) -> DemoTruth
     root = Path(folder)
     root.mkdir(parents=True, exist_ok=True)
     # One stream per part: drawing more in one part leaves the others as they are.
-    streams = [np.random.default_rng([seed, part]) for part in range(6)]
+    streams = [np.random.default_rng([seed, part]) for part in range(9)]
     planted = dirt.counts(n)
     users = world.make_users(streams[0], max(100, n * 3 // 40))
     calls = world.make_inferences(streams[1], users, n, ties=planted["ambiguous"] * 2)
     feedback = dirt.spoil(streams[3], users, calls, events.make_events(streams[2], users, calls))
+    calls, articles = handbook.make_handbook(streams[6], calls)
+    happened = outcomes.make_outcomes(streams[7], calls)
+    added = {**handbook.columns(articles), **explanations.explained(streams[8], calls)}
     files.write_settings(root)
     files.write_users(root, users)
     files.write_health(streams[4], root)
-    inferences = files.write_inferences(streams[5], root / "logs" / "inferences", users, calls)
+    outcomes.write_incidents(root)
+    outcomes.write_outcomes(root, users, calls, happened)
+    handbook.write_handbook(root, articles)
+    written = files.write_inferences(streams[5], root / "logs" / "inferences", users, calls, added)
     files.write_feedback(root / "logs" / "feedback", feedback)
-    facts = truth.facts(calls, feedback, planted, inferences)
+    facts = truth.facts(calls, feedback, planted, written, happened, articles)
     return DemoTruth(MappingProxyType(feedback.ledger), MappingProxyType(facts))

@@ -81,6 +81,11 @@ def quoted(column: Any) -> Any:
     return pa.array(escaped, pa.string()).take(encoded.indices)
 
 
+def mean(values: Any) -> float:
+    """Mean of the values; NaN of none."""
+    return float(np.mean(values)) if len(values) else float("nan")
+
+
 def json_lines(fields: Mapping[str, Any]) -> Any:
     """Write one JSON object per row from columns of JSON values; a NULL leaves its key out."""
     members = [joined(f'"{key}":', column) for key, column in fields.items()]

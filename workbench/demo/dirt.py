@@ -42,7 +42,7 @@ SHARES = {
     "ts_out_of_range": 0.0006,
 }
 INVALID = ("not_json", "missing_value", "bad_value", "bad_type", "ts_out_of_range")
-_NEVER = np.iinfo(np.int64).max // 4
+NEVER = np.iinfo(np.int64).max // 4
 
 
 def counts(n: int) -> dict[str, int]:
@@ -64,6 +64,12 @@ class Feedback:
         Events that are neither invalid nor duplicate nor spam and that name their inference.
     retracted
         By accepted event: its sender withdrew it.
+    judging
+        Events that are attributed, however they were, without the withdrawals.
+    withdrawn
+        By event of `judging`: milliseconds when its withdrawal was received, or ``NEVER``.
+    until
+        Milliseconds when the last event that counts was received.
     ledger
         Received events by what becomes of them.
     """
@@ -72,6 +78,9 @@ class Feedback:
     received: Ints
     accepted: pa.Table
     retracted: Bools
+    judging: pa.Table
+    withdrawn: Ints
+    until: int
     ledger: dict[str, int]
 
 
@@ -80,16 +89,12 @@ def spoil(rng: np.random.Generator, users: Users, calls: Inferences, events: pa.
     n = counts(len(calls))
     chosen = _choose(rng, events, n)
     events = _altered(rng, calls, events, chosen)
-    log = pa.concat_tables(
-        [
-            events,
-            *_without_id(rng, users, calls, n),
-            *_orphans(rng, users, calls, n),
-            *_invalid(rng, users, calls, n),
-            _withdrawals(rng, users, calls, events.take(pa.array(chosen["retracted"]))),
-            _conflicting(rng, events.take(pa.array(chosen["conflicting_duplicate"]))),
-        ]
-    )
+    nameless = _without_id(rng, users, calls, n)
+    orphans = _orphans(rng, users, calls, n)
+    invalid = _invalid(rng, users, calls, n)
+    withdrawals = _withdrawals(rng, users, calls, events.take(pa.array(chosen["retracted"])))
+    conflicting = _conflicting(rng, events.take(pa.array(chosen["conflicting_duplicate"])))
+    log = pa.concat_tables([events, *nameless, *orphans, *invalid, withdrawals, conflicting])
     lines, received = encode(log), log["received"].to_numpy()
     # A batch is sent again within three days. A line that was torn is written whole at once.
     again = chosen["exact_duplicate"]
@@ -108,6 +113,13 @@ def spoil(rng: np.random.Generator, users: Users, calls: Inferences, events: pa.
     honest = pc.not_equal(pc.fill_null(events["rater"], ""), LOAD_TEST).to_numpy()
     retracted = np.zeros(len(events), np.bool_)
     retracted[chosen["retracted"]] = True
+    accepted = events.filter(pa.array(honest))
+    by_session, by_user, _ = nameless
+    judging = pa.concat_tables([accepted, by_session, by_user])
+    withdrawn = np.full(len(events), NEVER)
+    withdrawn[chosen["retracted"]] = withdrawals["received"].to_numpy()
+    withdrawn = np.r_[withdrawn[honest], np.full(len(judging) - len(accepted), NEVER)]
+    counting = pa.concat_tables([accepted, *nameless, *orphans, withdrawals])
     ledger = {
         "received": len(lines),
         "invalid": sum(n[reason] for reason in INVALID),
@@ -120,8 +132,11 @@ def spoil(rng: np.random.Generator, users: Users, calls: Inferences, events: pa.
     return Feedback(
         lines=lines.take(pa.array(order)),
         received=received[order],
-        accepted=events.filter(pa.array(honest)),
+        accepted=accepted,
         retracted=retracted[honest],
+        judging=judging,
+        withdrawn=withdrawn,
+        until=int(pc.max(counting["received"]).as_py()),
         ledger=ledger,
     )
 
@@ -197,10 +212,10 @@ def _gaps(group: Ints, ts: Ints) -> tuple[Ints, Ints]:
     """Milliseconds to the call before and to the call after within the same group."""
     order = np.lexsort((np.arange(len(ts)), ts, group))
     step = np.diff(ts[order])
-    step = np.where(np.diff(group[order]) == 0, step, _NEVER)
+    step = np.where(np.diff(group[order]) == 0, step, NEVER)
     before, after = np.empty_like(ts), np.empty_like(ts)
-    before[order] = np.r_[_NEVER, step]
-    after[order] = np.r_[step, _NEVER]
+    before[order] = np.r_[NEVER, step]
+    after[order] = np.r_[step, NEVER]
     return before, after
 
 
@@ -256,7 +271,7 @@ def _orphans(
     delay = rng.integers(5_000, 10 * MINUTE, len(call))
     unknown = sent(rng, users, calls, _thumbs(rng, users, calls, call, delay))
     unknown = _replaced(unknown, "answer", uuids(rng, len(call)))
-    last = np.flatnonzero(_gaps(calls.session, calls.ts)[1] == _NEVER)
+    last = np.flatnonzero(_gaps(calls.session, calls.ts)[1] == NEVER)
     call = rng.choice(last, n["out_of_window"], replace=False)
     delay = rng.integers(2 * HOUR, 9 * HOUR, len(call))
     forgotten = _thumbs(rng, users, calls, call, delay)

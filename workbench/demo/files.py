@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -112,11 +113,23 @@ def _minutes(version: int) -> Ints:
 
 
 def write_inferences(
-    rng: np.random.Generator, folder: Path, users: Users, calls: Inferences
-) -> dict[str, int]:
-    """Write one Parquet file per week; returns the ledger of the inferences."""
+    rng: np.random.Generator,
+    folder: Path,
+    users: Users,
+    calls: Inferences,
+    added: Mapping[str, Any],
+) -> tuple[dict[str, int], pa.Table]:
+    """Write one Parquet file per week, with the columns in `added`.
+
+    Returns
+    -------
+    tuple
+        The ledger of the inferences, and those that are accepted.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     table = _inference_table(rng, users, calls)
+    for name, column in added.items():
+        table = table.append_column(name, column)
     week = np.minimum((calls.ts - START) // (7 * DAY), DAYS // 7 - 1)
     ends = np.searchsorted(week, np.arange(DAYS // 7), side="right")
     starts = np.r_[0, ends[:-1]]
@@ -127,12 +140,13 @@ def write_inferences(
         if number == 0:
             part = pa.concat_tables([part, _percentages(rng, table)])
         pq.write_table(part, folder / f"2026-W{10 + number}.parquet", compression="zstd")
-    return {
+    ledger = {
         "received": len(calls) + repeated + PERCENTAGES,
         "invalid": PERCENTAGES,
         "duplicate": repeated,
         "accepted": len(calls),
     }
+    return ledger, table
 
 
 def _inference_table(rng: np.random.Generator, users: Users, calls: Inferences) -> pa.Table:

@@ -9,18 +9,26 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from workbench.demo.columns import Bools, Floats
+from workbench.demo import surroundings
+from workbench.demo.columns import Bools, Floats, mean
 from workbench.demo.dirt import INVALID, Feedback
 from workbench.demo.events import BOT, BOT_PERIOD, LATE_AFTER, LOAD_TEST
-from workbench.demo.files import health_matched
+from workbench.demo.handbook import Handbook
+from workbench.demo.outcomes import Outcomes
 from workbench.demo.world import FAULT_LANGUAGE, FAULT_VERSION, INCIDENT, Inferences
 
 
 def facts(
-    calls: Inferences, feedback: Feedback, planted: dict[str, int], inferences: dict[str, int]
+    calls: Inferences,
+    feedback: Feedback,
+    planted: dict[str, int],
+    written: tuple[dict[str, int], pa.Table],
+    happened: Outcomes,
+    handbook: Handbook,
 ) -> dict[str, Any]:
     """Collect everything that the demo promises, by name."""
     ledger = feedback.ledger
+    inferences, log = written
     labels = _labels(calls, feedback)
     labelled = ~np.isnan(labels)
     fault = (calls.version == FAULT_VERSION) & (calls.language == FAULT_LANGUAGE)
@@ -34,30 +42,30 @@ def facts(
             "language": "pt-BR",
             "inferences": int(fault.sum()),
             "labelled": int((fault & labelled).sum()),
-            "gap": _mean((calls.score - labels)[fault & labelled]),
-            "gap_elsewhere": _mean((calls.score - labels)[elsewhere & labelled]),
+            "gap": mean((calls.score - labels)[fault & labelled]),
+            "gap_elsewhere": mean((calls.score - labels)[elsewhere & labelled]),
         },
         "silent": {
             "tier": "free",
             "device": "mobile",
             "inferences": int(calls.silent.sum()),
             "labelled": int((calls.silent & labelled).sum()),
-            "coverage": _mean(labelled[calls.silent]),
-            "coverage_elsewhere": _mean(labelled[~calls.silent]),
+            "coverage": mean(labelled[calls.silent]),
+            "coverage_elsewhere": mean(labelled[~calls.silent]),
         },
         "bot": {
             "rater_id": BOT,
             "events": len(bot),
             "seconds_between": BOT_PERIOD // 1000,
-            "agreement": _mean(agrees[~np.isnan(agrees)]),
+            "agreement": mean(agrees[~np.isnan(agrees)]),
         },
         "incident": {
             "start": _instant(INCIDENT[0]),
             "end": _instant(INCIDENT[1]),
             "inferences": int(calls.incident.sum()),
             "labelled": int((calls.incident & labelled).sum()),
-            "resolved": _mean(labels[calls.incident & labelled]),
-            "resolved_elsewhere": _mean(labels[~calls.incident & labelled]),
+            "resolved": mean(labels[calls.incident & labelled]),
+            "resolved_elsewhere": mean(labels[~calls.incident & labelled]),
         },
         "load_test": {"rater_id": LOAD_TEST, "events": ledger["spam"]},
         "inferences": {
@@ -83,11 +91,7 @@ def facts(
             "conflicting": planted["conflicting_duplicate"],
         },
         "orphans": {name: planted[name] for name in ("unknown_id", "out_of_window")},
-        "contexts": {
-            "user": int((calls.tier >= 0).sum()),
-            "release": len(calls),
-            "health": health_matched(calls),
-        },
+        **surroundings.facts(calls, feedback, happened, handbook, log, labels),
     }
 
 
@@ -105,10 +109,6 @@ def _labels(calls: Inferences, feedback: Feedback) -> Floats:
     votes = np.bincount(call[latest], minlength=len(calls))
     share = np.bincount(call[latest], yes[latest], minlength=len(calls)) / np.maximum(votes, 1)
     return np.where(votes > 0, (share > 0.5).astype(np.float64), np.nan)
-
-
-def _mean(values: Any) -> float:
-    return float(np.mean(values)) if len(values) else float("nan")
 
 
 def _instant(milliseconds: int) -> str:

@@ -38,6 +38,12 @@ INCIDENT = (START + 18 * DAY + 9 * HOUR, START + 18 * DAY + 11 * HOUR)
 HEALTH_GAP = (START + 9 * DAY + 14 * HOUR, START + 9 * DAY + 14 * HOUR + 40 * MINUTE)
 HEALTH_TOLERANCE = 10 * MINUTE
 
+# What the model believes, in log-odds of "resolved".
+INTENT_EFFECT = np.array([0.7, 0.3, 0.9, -0.2, 0.5, -0.6])
+LANGUAGE_EFFECT = np.array([0.2, 0.1, 0.0, 0.0, -0.1])
+VERSION_EFFECT = np.array([-0.2, 0.1, 0.4])
+TURN_EFFECT = 0.15
+
 _HOURS = np.array([1, 1, 1, 1, 1, 2, 3, 6, 9, 11, 11, 10, 9, 10, 11, 10, 9, 7, 5, 4, 4, 3, 2, 1])
 
 
@@ -167,10 +173,10 @@ def make_inferences(rng: np.random.Generator, users: Users, n: int, ties: int) -
     fault = (version == FAULT_VERSION) & (language == FAULT_LANGUAGE)
 
     logit = (
-        np.array([0.7, 0.3, 0.9, -0.2, 0.5, -0.6])[intent]
-        + np.array([0.2, 0.1, 0.0, 0.0, -0.1])[language]
-        + np.array([-0.2, 0.1, 0.4])[version]
-        - 0.15 * turn
+        INTENT_EFFECT[intent]
+        + LANGUAGE_EFFECT[language]
+        + VERSION_EFFECT[version]
+        - TURN_EFFECT * turn
         + rng.normal(0.0, 1.0, n)
     )
     chance = 1.0 / (1.0 + np.exp(-np.where(fault, logit - 1.3, logit)))
