@@ -12,7 +12,7 @@ from workbench.build.sources import LakeTable
 from workbench.contexts import time_column
 from workbench.engine import identifier
 from workbench.ingest import casts
-from workbench.ingest.context import facts, key_column, needed, variants
+from workbench.ingest.context import CONTENT, facts, key_column, needed, variants
 from workbench.project import Context
 
 #: Column that orders the facts: by time, then by when they were recorded, then by content.
@@ -47,8 +47,14 @@ def prepare(
     columns = dict.fromkeys([*taken, *needed(context, table.columns)])
     values = values_of(connection, table)
     values |= _without_values(connection, table, needed(context, table.columns))
+    alike = [CONTENT] if CONTENT in table.columns else []
     listed = ", ".join(
-        [*keys, *times, *(f"{values[column]} AS {identifier(column)}" for column in columns)]
+        [
+            *keys,
+            *times,
+            *(f"{values[column]} AS {identifier(column)}" for column in columns),
+            *alike,
+        ]
     )
     content = ", ".join(f"{identifier(n)} := {identifier(n)}" for n in columns) or "nothing := 0"
     order = ", ".join(
@@ -57,6 +63,7 @@ def prepare(
             *keys,
             *times,
             f"md5(CAST(to_json(struct_pack({content})) AS VARCHAR))",
+            *alike,
         ]
     )
     connection.execute(

@@ -164,8 +164,11 @@ def _one(pairs: ir.Table, a: Aggregate, weight: ir.FloatingValue | None) -> ir.V
     if a.function == "sum":
         if weight is not None:
             return (number.cast("float64") * weight).sum().cast("float64")
-        # DuckDB adds whole numbers up to a HUGEINT.
-        return number.sum().cast("float64" if dtype.is_floating() else "int64")
+        if dtype.is_floating():
+            return number.sum().cast("float64")
+        # DuckDB adds whole numbers up to a HUGEINT, which Ibis takes for a BIGINT: it would leave
+        # out a plain cast.
+        return number.sum().cast("decimal(38, 0)").cast("int64")
     if weight is None:
         return number.cast("float64").mean()
     present = ibis.ifelse(number.notnull(), weight, ibis.null("float64"))

@@ -18,6 +18,8 @@ from workbench.project import Context
 
 #: Start of the lake columns that hold a context's keys; those of its times start with it too.
 KEY = "__key"
+#: Lake column that tells rows apart by all that was read, for joins that count facts.
+CONTENT = "__content"
 
 
 def key_column(number: int) -> str:
@@ -64,6 +66,9 @@ def check(
             f"The columns of the source are: {', '.join(base.types) or 'none'}.",
         )
     selected = [PART, ROW, f"{raw_of(base)} AS {RAW}"]
+    if any(option.kind == "aggregates" for option in contexts.get(context.join).options):
+        # Two orders may be alike in all columns that are kept, and are two orders nevertheless.
+        selected.append(f"md5({raw_of(base)}) AS {CONTENT}")
     rules = []
     for number, (_, right) in enumerate(context.on):
         column = resolve(right, base.types) or right
