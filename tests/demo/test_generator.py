@@ -255,6 +255,108 @@ def test_labels_and_contexts_are_in_the_files(
     assert healthy == truth.facts["contexts"]["health"] < accepted
 
 
+def test_what_happened_after_the_answers_is_in_the_files(
+    demo: tuple[Path, DemoTruth], con: duckdb.DuckDBPyConnection
+) -> None:
+    folder, truth = demo
+    con.execute(
+        f"""CREATE OR REPLACE TEMP TABLE outcomes AS FROM '{folder}/outcomes.parquet';
+        CREATE OR REPLACE TEMP TABLE incidents AS FROM '{folder}/incidents.csv'"""
+    )
+    incidents = _counts(
+        con,
+        """SELECT name, count(*) FROM (
+             SELECT c.id, arg_max(i.name, i.valid_from) AS name FROM calls c
+             JOIN incidents i ON c.created >= i.valid_from AND c.created < i.valid_to
+             GROUP BY c.id) GROUP BY ALL""",
+    )
+    assert incidents == truth.facts["incidents"]
+    assert sum(incidents.values()) == truth.facts["contexts"]["incident"]
+    until = "(SELECT max(received) FROM attributed WHERE status <> 'spam')"
+    touched = f"""
+        SELECT c.id, o.amount, c.created + INTERVAL 21 DAY <= {until} AS mature
+        FROM outcomes o JOIN calls c ON c.customer = o.customer
+          AND o.at BETWEEN c.created AND c.created + INTERVAL 21 DAY
+        WHERE o.event = 'purchase' AND greatest(o.at, o.recorded_at) <= {until}
+        QUALIFY row_number() OVER (
+          PARTITION BY o.customer, o.at, o.amount ORDER BY c.created DESC, c.id DESC) = 1"""
+    converted, revenue = _one(
+        con, f"SELECT count(DISTINCT id), sum(amount) FROM ({touched}) WHERE mature"
+    )
+    outcome = truth.facts["outcome"]
+    assert (converted, revenue) == (outcome["converted"], pytest.approx(outcome["revenue"]))
+    purchases, late = _one(
+        con,
+        f"""SELECT count(*), count(*) FILTER (recorded_at > {until})
+            FROM outcomes WHERE event = 'purchase'""",
+    )
+    assert (purchases, late) == (outcome["purchases"], outcome["recorded_too_late"])
+    reopened = _one(
+        con,
+        f"""SELECT count(DISTINCT c.id) FROM outcomes o JOIN calls c USING (conversation)
+            WHERE o.event = 'ticket_reopened' AND greatest(o.at, o.recorded_at) <= {until}
+              AND o.at BETWEEN c.created AND c.created + INTERVAL 7 DAY""",
+    )[0]
+    assert reopened == truth.facts["contexts"]["reopened"]
+
+
+def test_claims_are_in_the_answers(demo: tuple[Path, DemoTruth]) -> None:
+    """Some contradict the knowledge of their time, those of the newest version most often."""
+    folder, truth = demo
+    con = duckdb.connect()
+    con.execute("SET TimeZone = 'UTC'")
+    rows = con.execute(
+        f"""
+        WITH stated AS (
+          SELECT DISTINCT id, created, version,
+            regexp_extract(answer, 'window of the (\\w+ plan) is (\\d+) days', 1) AS plan,
+            regexp_extract(answer, 'window of the (\\w+ plan) is (\\d+) days', 2) AS days
+          FROM '{folder}/logs/inferences/*.parquet'
+          WHERE p_resolved <= 1 AND answer LIKE '%refund window of the%'),
+        knowledge AS (FROM '{folder}/knowledge.csv')
+        SELECT s.version = 'v3' AS newest, coalesce(b.object = s.days, false) AS supported,
+          b.object IS NULL AS unknown, count(*) AS n
+        FROM stated s
+        LEFT JOIN knowledge a ON a.subject = s.plan AND a.predicate = 'refund_policy'
+          AND a.recorded_at <= s.created
+        LEFT JOIN knowledge b ON b.subject = a.object AND b.predicate = 'window_days'
+        GROUP BY ALL"""
+    ).fetchall()
+    claims = truth.facts["claims"]
+    assert sum(n for *_, n in rows) == claims["claims"]
+    assert sum(n for _, supported, _, n in rows if supported) == claims["supported"]
+    assert sum(n for _, _, unknown, n in rows if unknown) == claims["unknown"]
+    wrong = {newest: n for newest, supported, unknown, n in rows if not supported and not unknown}
+    assert sum(wrong.values()) == claims["contradicted"]
+    assert claims["share"] > 2 * claims["share_elsewhere"] > 0
+
+
+def test_embeddings_lie_near_their_article(demo: tuple[Path, DemoTruth]) -> None:
+    folder, truth = demo
+    logged, right, topic = _one(
+        duckdb.connect(),
+        f"""
+        WITH asked AS (
+          SELECT DISTINCT ON (id) id, created, article, intent, embedding
+          FROM '{folder}/logs/inferences/*.parquet'
+          WHERE p_resolved <= 1 AND embedding IS NOT NULL),
+        nearest AS (
+          SELECT a.*, arg_max(h, list_cosine_similarity(a.embedding::DOUBLE[], h.vector)) AS h
+          FROM asked a JOIN '{folder}/handbook.jsonl' h
+            ON h.verified_at::TIMESTAMPTZ <= a.created
+          GROUP BY ALL)
+        SELECT count(*), count(*) FILTER (article = h.article),
+          count(*) FILTER (intent = h.topic) FROM nearest""",
+    )
+    articles = truth.facts["handbook"]
+    assert (logged, right, topic) == (
+        articles["embedded"],
+        articles["same_article"],
+        articles["same_topic"],
+    )
+    assert right > 0.9 * logged
+
+
 def test_inferences_are_repeated_and_broken_as_told(demo: tuple[Path, DemoTruth]) -> None:
     folder, truth = demo
     received, distinct, broken = _one(

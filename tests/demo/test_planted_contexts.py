@@ -1,0 +1,85 @@
+"""What the contexts of the demo say, through a real build, is what was planted."""
+
+from __future__ import annotations
+
+import pytest
+
+from .conftest import Built
+
+
+def test_incidents_are_those_that_were_planted(built: Built) -> None:
+    rows = built.sql(
+        "SELECT incident.name AS name, count(*) AS n FROM enriched_inferences "
+        "WHERE incident IS NOT NULL GROUP BY 1"
+    )
+    assert {row["name"]: row["n"] for row in rows} == built.truth.facts["incidents"]
+    [deploy] = [row["n"] for row in rows if row["name"] == "deploy of v3"]
+    assert deploy == built.truth.facts["incident"]["inferences"]
+
+
+def test_purchases_follow_answers_that_resolved_the_ticket(built: Built) -> None:
+    planted = built.truth.facts["outcome"]
+    [row] = built.sql(
+        """SELECT count(*) FILTER (outcome.mature) AS mature,
+             count(*) FILTER (outcome.converted) AS converted, sum(outcome.revenue) AS revenue,
+             avg(outcome.converted::INTEGER) FILTER (label = '1') AS resolved,
+             avg(outcome.converted::INTEGER) FILTER (label = '0') AS unresolved
+           FROM enriched_inferences"""
+    )
+    assert row == pytest.approx({name: planted[name] for name in row}, rel=1e-9)
+    assert row["resolved"] > 2 * row["unresolved"]
+    assert planted["recorded_too_late"] > 0
+    [young] = built.sql(
+        """SELECT count(*) AS n, count(outcome.orders) AS told FROM enriched_inferences
+           WHERE NOT outcome.mature"""
+    )
+    accepted = built.truth.facts["inferences"]["accepted"]
+    assert young == {"n": accepted - planted["mature"], "told": 0}
+
+
+def test_tickets_are_reopened_after_answers_that_did_not_help(built: Built) -> None:
+    planted = built.truth.facts["reopened"]
+    [row] = built.sql(
+        """SELECT count(*) FILTER (reopened.ticket) AS inferences,
+             avg(reopened.ticket::INTEGER) FILTER (label = '1') AS resolved,
+             avg(reopened.ticket::INTEGER) FILTER (label = '0') AS unresolved
+           FROM enriched_inferences"""
+    )
+    assert row == pytest.approx({name: planted[name] for name in row}, rel=1e-9)
+    assert row["unresolved"] > 1.5 * row["resolved"]
+
+
+def test_logged_attributions_add_up_and_miss_the_fault(built: Built) -> None:
+    """The model is as sure in the language in which it fails as in any other."""
+    planted = built.truth.facts["attributions"]
+    [row] = built.sql(
+        """WITH added AS (
+             SELECT score, attributions[1].base
+               + list_sum(list_transform(attributions, lambda a: a.value)) AS log_odds
+             FROM enriched_inferences WHERE attributions IS NOT NULL)
+           SELECT count(*) AS explained, max(abs(log_odds - ln(score / (1 - score)))) AS apart
+           FROM added"""
+    )
+    assert row["explained"] == planted["explained"]
+    assert row["apart"] < 1e-4
+    fault = built.truth.facts["overconfident"]
+    [row] = built.sql(
+        f"""SELECT count(DISTINCT request_id) AS n, avg(a.value) AS effect
+            FROM (SELECT *, unnest(attributions) AS a FROM enriched_inferences)
+            WHERE a.feature = 'language' AND features.language = '{fault["language"]}'
+              AND model_version = '{fault["model_version"]}'"""
+    )
+    assert row["n"] == planted["fault_explained"] > 0
+    assert row["effect"] == pytest.approx(planted["fault_language_effect"], abs=1e-9)
+    assert row["effect"] > 0
+
+
+def test_counterfactuals_say_what_another_language_would_have_changed(built: Built) -> None:
+    planted = built.truth.facts["attributions"]
+    [row] = built.sql(
+        """SELECT count(*) AS tried,
+             count(*) FILTER (counterfactuals[1].output <> prediction) AS flipped
+           FROM enriched_inferences WHERE counterfactuals IS NOT NULL"""
+    )
+    assert row == {name: planted[name] for name in row}
+    assert 0 < row["flipped"] < row["tried"]
