@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -63,12 +64,12 @@ def join_all(
         )
         known = backend.table(facts.relation(context))
         _refuse(backend, context, join.refuse(known, spec))
-        figures = join.figures(known, spec)
-        reports[context.name] = {} if figures is None else _row(backend, figures)
         wide = [name for name in join.reads(spec) if name not in result.columns]
         asked = _with_wide(backend, result, wide, project, tables["inferences"])
         if join.compute is not None:
             spec = _computed(connection, backend, project, join, spec, asked, known)
+        figures = join.figures(known, spec)
+        reports[context.name] = {} if figures is None else _row(backend, figures)
         found = join.join(asked, known, spec).drop(*wide)
         target = f"joined_{context.name}"
         connection.execute(
@@ -123,21 +124,25 @@ def _computed(
     known: ir.Table,
 ) -> JoinSpec:
     """`spec` with what the join computes outside of the engine, as a table of the build."""
-    from dataclasses import replace
-
     assert join.compute is not None
-    folder = project.state / "artefacts" / spec.name
+    reading = False
 
-    def stream(table: ir.Table) -> Callable[[Sequence[str]], pa.RecordBatchReader]:
-        return lambda columns: engine.reader(
-            connection, engine.sql_of(table.select(*columns).order_by(columns[0]))
-        )
+    def stream(query: ir.Table, rows: int) -> Iterator[pa.RecordBatch]:
+        # The tables are temporary, so another connection would not see them; and a second query
+        # on this one would end the first stream without an error.
+        nonlocal reading
+        if reading:
+            raise RuntimeError("Read one stream to its end before the next.")
+        reading = True
+        yield from connection.execute(engine.sql_of(query)).to_arrow_reader(rows)
+        reading = False
 
     made = join.compute(
         Inputs(
-            inferences=stream(inferences),
-            facts=stream(known),
-            folder=folder,
+            inferences=inferences,
+            facts=known,
+            stream=stream,
+            folder=project.state / "artefacts" / spec.name,
             root=project.root,
             spec=spec,
         )

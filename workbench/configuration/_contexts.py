@@ -36,7 +36,13 @@ def read(checks: Checks, given: object, source: Callable[..., Source]) -> tuple[
     if not isinstance(given, dict):
         checks.problems.append("[context] must hold one table per context.")
         return ()
-    taken = {name for table in contract.tables().values() for name in table.columns}
+    taken = {
+        name
+        for table in contract.tables().values()
+        # Contexts stand beside the columns of inferences and feedback, not beside these.
+        if table.name not in ("aliases", "enriched_steps")
+        for name in table.columns
+    }
     result = []
     for name, entry in given.items():
         where = f"context.{name}"
@@ -74,7 +80,7 @@ def _context(
             f"Leave out {', '.join(times)}."
         )
     read_rows = [entry.get(key) for key in ("on", "columns", *own)]
-    return Context(
+    context = Context(
         name=name,
         source=(
             None
@@ -90,6 +96,8 @@ def _context(
         needed=tuple(dict.fromkeys(needed)),
         options=MappingProxyType(options),
     )
+    checks.problems += [f"[{where}] {problem}" for problem in join.problems(context)]
+    return context
 
 
 def _options(
@@ -106,6 +114,8 @@ def _options(
                 checks.problems.append(f"[{where}] needs {option.name}: {option.meaning}.")
             if option.kind != "time":
                 options[option.name] = option.default
+            if option.kind == "column" and option.default is not None:
+                needed.append(option.default)
             continue
         if option.kind == "time":
             column = checks.optional_text(place, value)

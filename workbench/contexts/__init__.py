@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -14,6 +14,7 @@ import ibis.expr.types as ir
 import pyarrow as pa
 
 from workbench.formulas import seconds_between
+from workbench.project import Context
 from workbench.registry import Registry
 
 #: What the value of an option is: ``time`` and ``column`` name source columns.
@@ -101,9 +102,12 @@ class Inputs:
     Attributes
     ----------
     inferences
-        Streams the given columns of the inferences, ``row_id`` first.
+        The inferences, with the wide columns that the join reads.
     facts
-        Streams the given columns of the facts.
+        The facts.
+    stream
+        Reads a query over these two in batches of about so many rows. One stream is read to its
+        end before the next one is asked for.
     folder
         Where results may be kept from one build to the next.
     root
@@ -112,8 +116,9 @@ class Inputs:
         The context.
     """
 
-    inferences: Callable[[Sequence[str]], pa.RecordBatchReader]
-    facts: Callable[[Sequence[str]], pa.RecordBatchReader]
+    inferences: ir.Table
+    facts: ir.Table
+    stream: Callable[[ir.Table, int], Iterator[pa.RecordBatch]]
     folder: Path
     root: Path
     spec: JoinSpec
@@ -139,10 +144,12 @@ class ContextJoin:
         What is taken where ``columns`` is absent: all but keys and times, or nothing.
     reads
         Wide inference columns that `join` or `compute` needs.
+    problems
+        What is wrong with the settings beyond each option by itself, one sentence each.
     refuse
         Query of facts that the settings forbid: ``key`` (text) and ``n``; such a build fails.
     figures
-        Query of one row of numbers about the facts, for the report.
+        Query of one row of numbers about the facts and what was computed, for the report.
     compute
         Makes, outside of the engine, the table that the join finds in ``spec.computed``.
     forward
@@ -155,6 +162,7 @@ class ContextJoin:
     source: Literal["table", "log", "none"] = "table"
     columns: Literal["all", "none"] = "all"
     reads: Callable[[JoinSpec], Sequence[str]] = lambda _: ()
+    problems: Callable[[Context], Sequence[str]] = lambda _: ()
     refuse: Callable[[ir.Table, JoinSpec], ir.Table | None] = lambda _facts, _spec: None
     figures: Callable[[ir.Table, JoinSpec], ir.Table | None] = lambda _facts, _spec: None
     compute: Callable[[Inputs], pa.Table | pa.RecordBatchReader] | None = None
@@ -175,6 +183,10 @@ REASONS: Mapping[str, str] = {
     "no_event": "Nothing happened in that time.",
     "several_matches": "The key has several facts, and none of them is taken.",
     "no_embedding": "The inference has no embedding.",
+    "bad_embedding": "The embedding has values that are no numbers, or no direction.",
+    "wrong_length": "No document that was known has an embedding of this length.",
+    "below_minimum": "No document is as similar as is asked for.",
+    "no_output": "The inference has no output.",
     "no_claim": "The answer makes no claim of this kind.",
     "missing_features": "The inference lacks features that the model needs.",
 }
