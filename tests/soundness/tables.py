@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import atexit
 import math
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Any
 
+import ibis
 import ibis.expr.types as ir
 import pyarrow as pa
 
@@ -14,12 +18,17 @@ from workbench import engine
 
 Row = dict[str, Any]
 START = datetime(2026, 1, 1, tzinfo=UTC)
+ENGINES = ("duckdb", "spark")
 ARROW = {
     "VARCHAR": pa.string(),
     "TIMESTAMPTZ": pa.timestamp("us", tz="UTC"),
     "DOUBLE": pa.float64(),
     "BIGINT": pa.int64(),
+    "INTEGER": pa.int32(),
     "BOOLEAN": pa.bool_(),
+    "VARCHAR[]": pa.list_(pa.string()),
+    "DOUBLE[]": pa.list_(pa.float64()),
+    "DATE": pa.date32(),
 }
 
 
@@ -29,20 +38,36 @@ def at(seconds: float | None) -> datetime | None:
 
 
 class Tables:
-    """A DuckDB connection with tables of given columns, and queries compiled over them."""
+    """Tables of given columns on one engine, and queries compiled over them.
 
-    def __init__(self, tables: Mapping[str, Mapping[str, str]]) -> None:
-        self.connection = engine.connect()
-        self.connection.execute("SET threads = 1")
+    Parameters
+    ----------
+    tables
+        Columns of each table, by the DuckDB types in `ARROW`.
+    engine
+        One of `ENGINES`. Both return the same Python values: aware times in UTC, ints, floats,
+        dicts and lists.
+
+    Notes
+    -----
+    A differential test runs on both engines when its fixture does::
+
+        @pytest.fixture(scope="module", params=ENGINES)
+        def tables(request: pytest.FixtureRequest) -> Tables:
+            return Tables(SCHEMA, engine=request.param)
+
+    Spark is a Spark Connect server in this process. It answers a query of a chain of joins in some
+    tenths of a second, so many worlds in one pair of tables are worth more than many examples.
+    """
+
+    def __init__(self, tables: Mapping[str, Mapping[str, str]], engine: str = "duckdb") -> None:
         self.tables = tables
-        for name, columns in tables.items():
-            listed = ", ".join(f'"{column}" {kind}' for column, kind in columns.items())
-            self.connection.execute(f"CREATE TABLE {name} ({listed})")
-        self.backend = engine.backend(self.connection)
+        self.engine: _DuckDB | _Spark = {"duckdb": _DuckDB, "spark": _Spark}[engine]()
         self._compiled: dict[Any, str] = {}
+        self.fill(**dict.fromkeys(tables, ()))
 
     def table(self, name: str) -> ir.Table:
-        return self.backend.table(name)
+        return self.engine.backend.table(name)
 
     def fill(self, **rows: Iterable[Row]) -> None:
         """Replace the rows of the named tables; what a row does not say is NULL."""
@@ -50,21 +75,62 @@ class Tables:
             columns = self.tables[name]
             schema = pa.schema([(column, ARROW[kind]) for column, kind in columns.items()])
             full = [{column: row.get(column) for column in columns} for row in given]
-            self.connection.execute(f"DELETE FROM {name}")
-            with engine.registered(
-                self.connection, "given_rows", pa.Table.from_pylist(full, schema=schema)
-            ):
-                self.connection.execute(f"INSERT INTO {name} SELECT * FROM given_rows")
+            self.engine.replace(name, pa.Table.from_pylist(full, schema=schema))
 
     def run(self, key: Any, expression: Callable[[], ir.Table]) -> list[Row]:
         """The rows of an expression, which is built and compiled once per key."""
         if key not in self._compiled:
-            self._compiled[key] = engine.sql_of(expression())
-        return self.connection.execute(self._compiled[key]).to_arrow_table().to_pylist()
+            self._compiled[key] = str(self.engine.backend.compile(expression()))
+        return self.engine.read(self._compiled[key]).to_pylist()
 
     def described(self, key: Any) -> dict[str, str]:
         """The columns and DuckDB types of an expression that was run under `key`."""
-        return engine.columns_of(self.connection, f"({self._compiled[key]})")
+        names = {arrow: kind for kind, arrow in ARROW.items()}
+        schema = self.engine.read(self._compiled[key]).schema
+        return {column.name: names.get(column.type, str(column.type)) for column in schema}
+
+
+class _DuckDB:
+    def __init__(self) -> None:
+        self._connection = engine.connect()
+        self._connection.execute("SET threads = 1")
+        self.backend = engine.backend(self._connection)
+
+    def replace(self, name: str, rows: pa.Table) -> None:
+        with engine.registered(self._connection, "given_rows", rows):
+            self._connection.execute(f"CREATE OR REPLACE TABLE {name} AS FROM given_rows")
+
+    def read(self, sql: str) -> pa.Table:
+        return self._connection.execute(sql).to_arrow_table()
+
+
+class _Spark:
+    def __init__(self) -> None:
+        from pyspark.sql import SparkSession
+
+        self._session = SparkSession.builder.remote(_spark_server()).create()
+        self.backend = ibis.pyspark.connect(self._session)
+
+    def replace(self, name: str, rows: pa.Table) -> None:
+        # A frame without rows has no columns for Spark, so one of NULLs is made and left out.
+        some = rows if rows.num_rows else pa.Table.from_pylist([{}], schema=rows.schema)
+        self._session.createDataFrame(some).limit(rows.num_rows).createOrReplaceTempView(name)
+
+    def read(self, sql: str) -> pa.Table:
+        return self._session.sql(sql).toArrow()
+
+
+@cache
+def _spark_server() -> str:
+    """Address of a Spark Connect server in this process, which ends with it."""
+    os.environ.setdefault("RUST_LOG", "error")
+    from pysail.spark import SparkConnectServer
+
+    server = SparkConnectServer("127.0.0.1", 0)
+    server.start(background=True)
+    atexit.register(server.stop)
+    _, port = server.listening_address
+    return f"sc://127.0.0.1:{port}"
 
 
 def by(rows: Sequence[Row], key: str) -> dict[Any, Row]:
