@@ -115,10 +115,20 @@ def sql_of(expression: ir.Expr) -> str:
     return str(ibis.duckdb.compile(expression))
 
 
-def is_duckdb(table: ir.Table) -> bool:
-    """Whether the engine of `table` is DuckDB; unbound tables are taken for it."""
-    backends, _ = table._find_backends()
+def is_duckdb(expression: ir.Expr) -> bool:
+    """Whether the engine of an expression is DuckDB; unbound tables are taken for it."""
+    backends, _ = expression._find_backends()
     return all(backend.name == "duckdb" for backend in backends)
+
+
+def microseconds(time: ir.TimestampValue) -> ir.FloatingValue:
+    """Microseconds of a time within its second, 0 to 999,999."""
+    if is_duckdb(time):
+        # DuckDB counts them within the minute, Ibis within the second.
+        return time.microsecond().cast("float64")
+    # Ibis does not translate this part for Spark, which writes no trailing zeros.
+    fraction = time.cast("string").re_extract(r"\.([0-9]+)", 1)
+    return fraction.rpad(6, "0").cast("float64")
 
 
 def message(error: Exception) -> str:
