@@ -27,11 +27,13 @@ NOTE = "<!-- Made by docs/generate.py (make docs). Do not edit. -->"
 TABLES = {
     "inferences": "The mapping fills these columns.",
     "feedback": "The mapping fills these columns.",
+    "aliases": "The mapping of `[aliases]` fills these columns.",
     "quarantine": "Written by ingest and by the build.",
     "attribution": "Made anew in every build.",
     "credits": "Made anew in every build.",
     "labels": "Made anew in every build.",
     "ledger": "Made anew in every build.",
+    "enriched_steps": "Made anew in every build.",
     "enriched": "`enriched_inferences` and `enriched_feedback` have these beside their own.",
 }
 

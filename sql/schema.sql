@@ -112,7 +112,7 @@ CREATE TABLE feedback (
   rejected_id      VARCHAR,
   retracts         VARCHAR,
   comment          VARCHAR,
-  scope            VARCHAR CHECK (scope IN ('inference', 'session', 'trace')),
+  scope            VARCHAR CHECK (scope IN ('inference', 'session', 'conversation', 'trace')),
   rater_id         VARCHAR,
   rater_kind       VARCHAR CHECK (rater_kind IN ('human', 'model', 'code')),
   user_id          VARCHAR,
@@ -144,7 +144,7 @@ COMMENT ON COLUMN feedback.chosen_id IS 'Preference: the inference that was pref
 COMMENT ON COLUMN feedback.rejected_id IS 'Preference: the inference that was not preferred.';
 COMMENT ON COLUMN feedback.retracts IS 'The feedback_id of an event that its sender withdraws with this one.';
 COMMENT ON COLUMN feedback.comment IS 'Free text.';
-COMMENT ON COLUMN feedback.scope IS 'What is judged: one inference (default), a session, or a trace.';
+COMMENT ON COLUMN feedback.scope IS 'What is judged: one inference (default), a session or conversation (by session_id), or a trace.';
 COMMENT ON COLUMN feedback.rater_id IS 'Who judged.';
 COMMENT ON COLUMN feedback.rater_kind IS 'Whether a human, a model or code judged.';
 COMMENT ON COLUMN feedback.user_id IS 'User who gave the feedback, or on whose behalf.';
@@ -161,6 +161,14 @@ COMMENT ON COLUMN feedback.source_system IS 'System that the event came from.';
 COMMENT ON COLUMN feedback.source_file IS 'File that the event was read from.';
 COMMENT ON COLUMN feedback.source_row IS 'Row of that file, from 1; the header of a CSV file is row 1.';
 COMMENT ON COLUMN feedback.raw IS 'The event as it was read: the line itself, or the row as JSON text.';
+
+CREATE TABLE aliases (
+  alias      VARCHAR NOT NULL,
+  request_id VARCHAR NOT NULL
+);
+COMMENT ON TABLE aliases IS 'Other names by which events may call an inference or a trace.';
+COMMENT ON COLUMN aliases.alias IS 'The other name; a request_id of that name goes before it.';
+COMMENT ON COLUMN aliases.request_id IS 'The request_id that is meant, or, where there is no such inference, the trace_id.';
 
 CREATE TABLE quarantine (
   "table"     VARCHAR NOT NULL,
@@ -188,7 +196,7 @@ CREATE TABLE attribution (
   feedback_id            VARCHAR NOT NULL,
   status                 VARCHAR NOT NULL CHECK (status IN ('attributed', 'ambiguous', 'orphan')),
   request_id             VARCHAR,
-  method                 VARCHAR CHECK (method IN ('request_id', 'session', 'user', 'trace', 'preference')),
+  method                 VARCHAR CHECK (method IN ('request_id', 'alias', 'session', 'user', 'trace', 'preference')),
   attribution_confidence DOUBLE,
   n_candidates           BIGINT,
   delay                  DOUBLE,
@@ -196,6 +204,8 @@ CREATE TABLE attribution (
   other_model_version    BOOLEAN,
   retracted              BOOLEAN,
   reason                 VARCHAR,
+  chosen_request_id      VARCHAR,
+  rejected_request_id    VARCHAR,
   raw                    VARCHAR,
   source_file            VARCHAR,
   source_row             BIGINT
@@ -203,15 +213,17 @@ CREATE TABLE attribution (
 COMMENT ON TABLE attribution IS 'One row per accepted feedback event: what became of it.';
 COMMENT ON COLUMN attribution.feedback_id IS 'Key of the event.';
 COMMENT ON COLUMN attribution.status IS 'attributed, ambiguous or orphan.';
-COMMENT ON COLUMN attribution.request_id IS 'The inference that the event judges; NULL unless attributed.';
+COMMENT ON COLUMN attribution.request_id IS 'The inference that the event judges, of several that it is credited to the heaviest; NULL unless attributed.';
 COMMENT ON COLUMN attribution.method IS 'How the inference was found.';
-COMMENT ON COLUMN attribution.attribution_confidence IS '1 for a known request_id, else 1 / n_candidates.';
-COMMENT ON COLUMN attribution.n_candidates IS 'Inferences in the window that could have been meant.';
-COMMENT ON COLUMN attribution.delay IS 'Seconds from the inference to the event; NULL without clocks.';
+COMMENT ON COLUMN attribution.attribution_confidence IS '1 for a known request_id or alias, else 1 / n_candidates.';
+COMMENT ON COLUMN attribution.n_candidates IS 'Inferences that could have been meant: of the alias, in the window, or in the session or trace up to the event.';
+COMMENT ON COLUMN attribution.delay IS 'Seconds from the inference to the event, by the corrected clock where clocks are corrected; NULL without clocks.';
 COMMENT ON COLUMN attribution.early IS 'The event is dated before its inference.';
 COMMENT ON COLUMN attribution.other_model_version IS 'The event names another model version than its inference has.';
 COMMENT ON COLUMN attribution.retracted IS 'The sender withdrew the event; it decides nothing.';
 COMMENT ON COLUMN attribution.reason IS 'Why an event is an orphan or ambiguous.';
+COMMENT ON COLUMN attribution.chosen_request_id IS 'Preference: the inference that chosen_id names, itself or by an alias; NULL unless both sides are known.';
+COMMENT ON COLUMN attribution.rejected_request_id IS 'Preference: the inference that rejected_id names, itself or by an alias; NULL unless both sides are known.';
 COMMENT ON COLUMN attribution.raw IS 'The event as it was read.';
 COMMENT ON COLUMN attribution.source_file IS 'File that the event was read from.';
 COMMENT ON COLUMN attribution.source_row IS 'Row of that file.';
@@ -257,6 +269,52 @@ COMMENT ON TABLE ledger IS 'What became of every received row; the statuses of a
 COMMENT ON COLUMN ledger."table" IS 'feedback or inferences.';
 COMMENT ON COLUMN ledger.status IS 'received, or what became of the row.';
 COMMENT ON COLUMN ledger.n IS 'Rows.';
+
+CREATE TABLE enriched_steps (
+  trace_id        VARCHAR NOT NULL,
+  request_id      VARCHAR NOT NULL,
+  parent_id       VARCHAR,
+  step            BIGINT NOT NULL,
+  n_steps         BIGINT NOT NULL,
+  ts              TIMESTAMPTZ,
+  model_version   VARCHAR NOT NULL,
+  model           VARCHAR,
+  tool_calls      VARCHAR,
+  n_tool_calls    BIGINT,
+  reasoning       VARCHAR,
+  output          VARCHAR,
+  error           VARCHAR,
+  latency_ms      DOUBLE,
+  cost            DOUBLE,
+  input_tokens    BIGINT,
+  output_tokens   BIGINT,
+  outcome         DOUBLE,
+  credit          DOUBLE NOT NULL,
+  credited_reward DOUBLE,
+  label           VARCHAR
+);
+COMMENT ON TABLE enriched_steps IS 'One row per inference that has a trace_id: the steps of agents, with how their traces turned out.';
+COMMENT ON COLUMN enriched_steps.trace_id IS 'Trace that the call is a step of.';
+COMMENT ON COLUMN enriched_steps.request_id IS 'Key of the model call.';
+COMMENT ON COLUMN enriched_steps.parent_id IS 'The step of the trace that made this call.';
+COMMENT ON COLUMN enriched_steps.step IS 'Position of the call in its trace, as logged; where it is not, from 0 by ts, step and request_id.';
+COMMENT ON COLUMN enriched_steps.n_steps IS 'Steps of the trace.';
+COMMENT ON COLUMN enriched_steps.ts IS 'When the call was made.';
+COMMENT ON COLUMN enriched_steps.model_version IS 'Version of the model that answered.';
+COMMENT ON COLUMN enriched_steps.model IS 'Name of the model.';
+COMMENT ON COLUMN enriched_steps.tool_calls IS 'Tool calls that the answer made, as JSON text.';
+COMMENT ON COLUMN enriched_steps.n_tool_calls IS 'How many tool calls those are; NULL where none are logged or they are not JSON.';
+COMMENT ON COLUMN enriched_steps.reasoning IS 'Reasoning text that came before the answer.';
+COMMENT ON COLUMN enriched_steps.output IS 'Answer as text, or its content as JSON text.';
+COMMENT ON COLUMN enriched_steps.error IS 'What went wrong in the call, as its metadata or tags say; NULL where they say nothing of an error.';
+COMMENT ON COLUMN enriched_steps.latency_ms IS 'Duration of the call in milliseconds.';
+COMMENT ON COLUMN enriched_steps.cost IS 'Cost of the call, in the currency of the source.';
+COMMENT ON COLUMN enriched_steps.input_tokens IS 'Tokens of the prompt.';
+COMMENT ON COLUMN enriched_steps.output_tokens IS 'Tokens of the answer.';
+COMMENT ON COLUMN enriched_steps.outcome IS 'Mean reward of the events that judge the trace as a whole, 0 to 1; the same for all its steps.';
+COMMENT ON COLUMN enriched_steps.credit IS 'Sum of the shares that the step got of events with a reward that were not withdrawn.';
+COMMENT ON COLUMN enriched_steps.credited_reward IS 'Sum of those shares times their rewards; NULL where the step got none.';
+COMMENT ON COLUMN enriched_steps.label IS 'What the inference turned out to be.';
 
 -- The columns that the enriched views add to those of inferences and feedback.
 CREATE TABLE enriched (

@@ -146,14 +146,17 @@ def resolve(
     Parameters
     ----------
     events
-        The result of `rewarded`, with ``retracted``, ``rater_id``, ``name`` and ``ts``.
+        The result of `rewarded`, with ``retracted``, ``rater_id``, ``name``, ``ts`` and
+        ``weight``: the share of the event that its inference gets, above 0. An event is in as many
+        rows as it is credited to inferences.
     inferences
         Inferences with ``request_id`` and ``ts``.
     policy
-        ``latest``: the latest event decides. ``mean``: the mean reward of all events.
-        ``majority``: the side that most events take. ``latest_per_rater_then_mean``: as mean, over
-        the latest event of each rater and signal; an event without a rater is its own rater. A
-        class is decided by ``latest``, else by the mode.
+        ``latest``: the latest event decides, of several at that time the heaviest. ``mean``: the
+        mean reward of all events. ``majority``: the side that most events take.
+        ``latest_per_rater_then_mean``: as mean, over the latest event of each rater and signal; an
+        event without a rater is its own rater. A class is decided by ``latest``, else by the mode.
+        Means and votes are weighted.
     signals
         Names of the deciding signals; when empty, those of kind label if there are any, else all
         that have a reward.
@@ -189,7 +192,17 @@ def resolve(
 
 
 def _newest(events: ir.Table) -> list[ir.Value]:
-    return [ibis.desc(events["ts"], nulls_first=False), ibis.desc(events["feedback_id"])]
+    return [
+        ibis.desc(events["ts"], nulls_first=False),
+        ibis.desc(events["weight"]),
+        ibis.desc(events["feedback_id"]),
+    ]
+
+
+def _weighted_mean(events: ir.Table) -> ir.FloatingScalar:
+    rewarded = events["reward"].notnull()
+    total = (events["weight"] * events["reward"]).sum(where=rewarded).cast("float64")
+    return total / events["weight"].sum(where=rewarded).cast("float64")
 
 
 def _side(reward: ir.FloatingValue) -> ir.StringValue:
@@ -230,13 +243,15 @@ def _deciding(
 def _aggregate(deciding: ir.Table, policy: str) -> ir.Table:
     rater = ibis.coalesce(deciding["rater_id"], "event:" + deciding["feedback_id"])
     sides = deciding.group_by("request_id", "__side").agg(
-        __n=deciding.count(), __votes=deciding["__votes"].cast("int64").sum()
+        __n=deciding.count(),
+        __votes=ibis.ifelse(deciding["__votes"], deciding["weight"], 0.0).sum().cast("float64"),
     )
     best = sides.group_by("request_id").agg(
         __most=sides["__votes"].max(), __pairs=(sides["__n"] * (sides["__n"] - 1)).sum()
     )
     winners = sides.inner_join(best, "request_id")
-    winners = winners.filter(winners["__votes"] == winners["__most"])
+    # Equal sums of shares may differ in the last digit.
+    winners = winners.filter(winners["__votes"] >= winners["__most"] * (1.0 - 1e-12))
     winners = winners.group_by("request_id").agg(
         __mode=winners["__side"].min(),
         __ties=winners.count(),
@@ -248,7 +263,7 @@ def _aggregate(deciding: ir.Table, policy: str) -> ir.Table:
         n_raters=rater.nunique(),
         label_delay=deciding["__delay"].max(),
         __classes=deciding["class"].count(),
-        __mean=deciding["reward"].mean(),
+        __mean=_weighted_mean(deciding),
         __latest_reward=deciding["reward"].max(where=latest),
         __latest_side=deciding["__side"].max(where=latest),
     )

@@ -157,6 +157,12 @@ class Project:
         The project folder, absolute.
     window
         Greatest time from an inference to an event that is attributed by a fallback.
+    credit, discount
+        How an event on a session or trace is credited; see `workbench.attribution.credits`.
+    clock_skew
+        ``correct``: events are dated by the corrected clocks of their senders.
+    aliases
+        Other names of inferences and traces.
     maturity
         Age from which on an inference's label counts, measured to the build's ``as_of``.
     """
@@ -171,6 +177,10 @@ class Project:
     signals: Mapping[str, Signal] = field(default_factory=dict)
     fallback: tuple[str, ...] = ()
     window: timedelta = timedelta(hours=1)
+    credit: str = "last"
+    discount: float = 0.9
+    clock_skew: str = "report"
+    aliases: Source | None = None
     label_signals: tuple[str, ...] = ()
     policy: str = "latest_per_rater_then_mean"
     maturity: timedelta = timedelta(0)
@@ -187,4 +197,9 @@ class Project:
     def sources(self) -> tuple[Source, ...]:
         """All sources, in the order in which they are read."""
         facts = (context.source for context in self.contexts)
-        return (self.inferences, self.feedback, *(source for source in facts if source is not None))
+        others = (self.aliases, *facts)
+        return (
+            self.inferences,
+            self.feedback,
+            *(source for source in others if source is not None),
+        )

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
+from fractions import Fraction
 
 from tests.soundness.tables import Row
 
 KEYS = {"session": "session_id", "user": "user_id", "trace": "trace_id"}
+WIDER = {"session": "session", "conversation": "session", "trace": "trace"}
 NOTHING: Row = {
     "request_id": None,
     "method": None,
@@ -16,103 +18,200 @@ NOTHING: Row = {
     "delay": None,
     "early": False,
     "other_model_version": False,
+    "chosen_request_id": None,
+    "rejected_request_id": None,
 }
 
 
-def attribute(
-    events: Sequence[Row], inferences: Sequence[Row], fallback: Sequence[str], window: timedelta
-) -> dict[str, Row]:
-    """What became of each event."""
-    withdrawn = {event["retracts"] for event in events if event["retracts"] is not None}
-    return {
-        event["feedback_id"]: {
-            **_one(event, events, inferences, fallback, window),
-            "retracted": event["feedback_id"] in withdrawn,
-        }
-        for event in events
-    }
+class World:
+    """Everything that the fate of an event depends on."""
 
+    def __init__(
+        self,
+        events: Sequence[Row],
+        inferences: Sequence[Row],
+        aliases: Sequence[Row],
+        fallback: Sequence[str],
+        window: timedelta,
+        credit: str,
+    ) -> None:
+        self.events, self.inferences, self.aliases = events, inferences, aliases
+        self.fallback, self.window, self.credit = fallback, window, credit
+        self.known = {inference["request_id"]: inference for inference in inferences}
 
-def _one(
-    event: Row,
-    events: Sequence[Row],
-    inferences: Sequence[Row],
-    fallback: Sequence[str],
-    window: timedelta,
-) -> Row:
-    known = {inference["request_id"]: inference for inference in inferences}
-    if event["kind"] == "preference":
-        return _own(event, inferences, fallback, window)
-    if event["retracts"] is not None and event["request_id"] is None:
-        # A retraction that names no inference judges what the event that it withdraws judged.
-        for other in events:
-            if other["feedback_id"] == event["retracts"]:
-                return _followed(event, _own(other, inferences, fallback, window), known)
-    return _own(event, inferences, fallback, window)
-
-
-def _followed(event: Row, fate: Row, known: dict[str, Row]) -> Row:
-    """The fate of a withdrawn event, with the times and the version of the withdrawing one."""
-    if fate["request_id"] is None:
-        return {**fate, "delay": None}
-    inference = known[fate["request_id"]]
-    return _attributed(event, inference, fate["method"], fate["n_candidates"])
-
-
-def _own(event: Row, inferences: Sequence[Row], fallback: Sequence[str], window: timedelta) -> Row:
-    known = {inference["request_id"]: inference for inference in inferences}
-    if event["kind"] == "preference":
-        if event["chosen_id"] in known and event["rejected_id"] in known:
-            # It credits neither side, so it belongs to no single inference.
-            sides = {"method": "preference", "n_candidates": 1, "attribution_confidence": 1.0}
-            return {**NOTHING, "status": "attributed", **sides}
-        return {**NOTHING, "status": "orphan"}
-    if event["request_id"] is not None:
-        if event["request_id"] in known:
-            return _attributed(event, known[event["request_id"]], "request_id", 1)
-        return {**NOTHING, "status": "orphan"}
-    wider = event["scope"] if event["scope"] in ("session", "trace") else None
-    for way in [wider] if wider else fallback:
-        found = _latest(event, inferences, KEYS[way], None if wider else window)
-        if found is None:
-            continue
-        latest, n_candidates = found
-        if len(latest) > 1:
-            return {
-                **NOTHING,
-                "status": "ambiguous",
-                "method": way,
-                "n_candidates": n_candidates,
+    def fates(self) -> dict[str, Row]:
+        """What became of each event."""
+        withdrawn = {event["retracts"] for event in self.events if event["retracts"] is not None}
+        return {
+            event["feedback_id"]: {
+                **self.fate(event),
+                "retracted": event["feedback_id"] in withdrawn,
             }
-        return _attributed(event, latest[0], way, n_candidates)
-    return {**NOTHING, "status": "orphan"}
+            for event in self.events
+        }
+
+    def credits(self, discount: Fraction) -> dict[tuple[str, str], Fraction]:
+        """The share of each event that each inference gets."""
+        result = {}
+        for event in self.events:
+            fate = self.fate(event)
+            if fate["request_id"] is None:
+                continue
+            judged = self.judged(event)
+            if self.credit == "last" or judged is None or event["retracts"] is not None:
+                judged = [self.known[fate["request_id"]]]
+            base = discount if self.credit == "discounted" else Fraction(1)
+            shares = [base**later for later in reversed(range(len(judged)))]
+            for inference, share in zip(judged, shares, strict=True):
+                result[event["feedback_id"], inference["request_id"]] = share / sum(shares)
+        return result
+
+    def fate(self, event: Row) -> Row:
+        unnamed = event["request_id"] is None and event["kind"] != "preference"
+        if event["retracts"] is not None and unnamed:
+            # A retraction that names no inference judges what the event it withdraws judged.
+            for other in self.events:
+                if other["feedback_id"] == event["retracts"]:
+                    return self.followed(event, self.own(other))
+        return self.own(event)
+
+    def followed(self, event: Row, fate: Row) -> Row:
+        """The fate of a withdrawn event, with the times and version of the withdrawing one."""
+        sides = {"chosen_request_id": None, "rejected_request_id": None}
+        if fate["request_id"] is None:
+            return {**fate, **sides, "delay": None}
+        return attributed(
+            event, self.known[fate["request_id"]], fate["method"], fate["n_candidates"]
+        )
+
+    def targets(self, name: str | None) -> list[tuple[str, str]]:
+        """What a name stands for: itself, or the inferences and traces that it is an alias of."""
+        if name in self.known:
+            return [("own", str(name))]
+        traces = {inference["trace_id"] for inference in self.inferences}
+        found = set()
+        for alias in self.aliases:
+            if name is not None and alias["alias"] == name:
+                if alias["request_id"] in self.known:
+                    found.add(("alias", alias["request_id"]))
+                elif alias["request_id"] in traces:
+                    found.add(("trace", alias["request_id"]))
+        return sorted(found)
+
+    def own(self, event: Row) -> Row:
+        if event["kind"] == "preference":
+            return self.preference(event)
+        if event["request_id"] is not None:
+            targets = self.targets(event["request_id"])
+            if len(targets) > 1:
+                return ambiguous("alias", len(targets))
+            if not targets:
+                return {**NOTHING, "status": "orphan"}
+            kind, target = targets[0]
+            if kind != "trace":
+                method = "request_id" if kind == "own" else "alias"
+                return attributed(event, self.known[target], method, 1)
+        judged = self.judged(event)
+        if judged is not None:
+            way = "session" if event["scope"] in ("session", "conversation") else "trace"
+            if event["request_id"] is not None:
+                way = "trace"
+            if not judged:
+                return {**NOTHING, "status": "orphan"}
+            if self.credit == "last" and not last_is_clear(judged):
+                return ambiguous(way, len(judged))
+            return attributed(event, judged[-1], way, len(judged))
+        for way in self.fallback:
+            found = self.latest(event, KEYS[way])
+            if found is not None:
+                latest, n_candidates = found
+                if len(latest) > 1:
+                    return ambiguous(way, n_candidates)
+                return attributed(event, latest[0], way, n_candidates)
+        return {**NOTHING, "status": "orphan"}
+
+    def preference(self, event: Row) -> Row:
+        chosen, rejected = (
+            [target for kind, target in self.targets(event[side]) if kind != "trace"]
+            for side in ("chosen_id", "rejected_id")
+        )
+        if not chosen or not rejected:
+            return {**NOTHING, "status": "orphan"}
+        if len(chosen) * len(rejected) > 1:
+            return ambiguous("preference", len(chosen) * len(rejected))
+        return {
+            # It credits neither side, so it belongs to no single inference.
+            **NOTHING,
+            "status": "attributed",
+            "method": "preference",
+            "n_candidates": 1,
+            "attribution_confidence": 1.0,
+            "chosen_request_id": chosen[0],
+            "rejected_request_id": rejected[0],
+        }
+
+    def judged(self, event: Row) -> list[Row] | None:
+        """The steps that an event with a wide scope judges, in order; None of any other event."""
+        way = WIDER.get(event["scope"])
+        if event["kind"] == "preference":
+            return None
+        value = None if way is None else event[KEYS[way]]
+        if event["request_id"] is not None:
+            targets = self.targets(event["request_id"])
+            if [kind for kind, _ in targets] != ["trace"]:
+                return None
+            way, value = "trace", targets[0][1]
+        if way is None:
+            return None
+        steps = [i for i in self.inferences if value is not None and i[KEYS[way]] == value]
+        steps.sort(
+            key=lambda i: (
+                (i["ts"] is not None, i["ts"] or 0),
+                (i["step"] is not None, i["step"] or 0),
+                i["request_id"],
+            )
+        )
+        if event["ts"] is None or all(step["ts"] is None for step in steps):
+            return steps
+        return [s for s in steps if s["ts"] is not None and s["ts"] <= event["ts"]]
+
+    def latest(self, event: Row, key: str) -> tuple[list[Row], int] | None:
+        """The inferences at the latest time that the event may mean, and how many it may mean."""
+        if event[key] is None or event["ts"] is None:
+            return None
+        candidates = [
+            inference
+            for inference in self.inferences
+            if inference[key] == event[key]
+            and inference["ts"] is not None
+            and inference["ts"] <= event["ts"]
+            and event["ts"] - inference["ts"] <= self.window
+        ]
+        if not candidates:
+            return None
+        last = max(candidate["ts"] for candidate in candidates)
+        return [c for c in candidates if c["ts"] == last], len(candidates)
 
 
-def _latest(
-    event: Row, inferences: Sequence[Row], key: str, window: timedelta | None
-) -> tuple[list[Row], int] | None:
-    """The inferences at the latest time that the event may mean, and how many it may mean."""
-    if event[key] is None or event["ts"] is None:
-        return None
-    candidates = [
-        inference
-        for inference in inferences
-        if inference[key] == event[key]
-        and inference["ts"] is not None
-        and inference["ts"] <= event["ts"]
-        and (window is None or event["ts"] - inference["ts"] <= window)
-    ]
-    if not candidates:
-        return None
-    last = max(candidate["ts"] for candidate in candidates)
-    return [c for c in candidates if c["ts"] == last], len(candidates)
+def last_is_clear(steps: Sequence[Row]) -> bool:
+    """Whether it can be told which of the ordered steps is the last."""
+    at_end = [step["step"] for step in steps if step["ts"] == steps[-1]["ts"]]
+    if len(at_end) == 1:
+        return True
+    # A step without a number could be any of them.
+    return None not in at_end and at_end.count(max(at_end)) == 1
 
 
-def _attributed(event: Row, inference: Row, method: str, n_candidates: int) -> Row:
+def ambiguous(method: str, n_candidates: int) -> Row:
+    return {**NOTHING, "status": "ambiguous", "method": method, "n_candidates": n_candidates}
+
+
+def attributed(event: Row, inference: Row, method: str, n_candidates: int) -> Row:
     timed = event["ts"] is not None and inference["ts"] is not None
     delay = (event["ts"] - inference["ts"]).total_seconds() if timed else None
     named = event["model_version"]
     return {
+        **NOTHING,
         "status": "attributed",
         "request_id": inference["request_id"],
         "method": method,

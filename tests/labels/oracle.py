@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from fractions import Fraction
@@ -121,7 +120,7 @@ def resolve(
             continue
         mine = [event for event in usable if event["request_id"] == id_]
         # The latest event is last; events without a time count as the earliest.
-        mine.sort(key=lambda e: (e["ts"] is not None, e["ts"] or 0, e["feedback_id"]))
+        mine.sort(key=lambda e: (e["ts"] is not None, e["ts"] or 0, e["share"], e["feedback_id"]))
         if policy == "latest_per_rater_then_mean":
             mine = list({(_rater(event), event["name"]): event for event in mine}.values())
         if mine:
@@ -143,9 +142,15 @@ def _label(mine: Sequence[Row], policy: str) -> Row:
     classes = [event for event in mine if event["class"] is not None]
     voters = classes or mine
     of_kind = "label" if classes else "reward"
-    rewards = [event["exact"] for event in mine if event["exact"] is not None]
-    resolved = sum(rewards, Fraction(0)) / len(rewards) if rewards else None
-    votes = Counter(_side(event) for event in voters).most_common()
+    rewarded = [event for event in mine if event["exact"] is not None]
+    resolved = None
+    if rewarded:
+        total = sum((event["share"] * event["exact"] for event in rewarded), Fraction(0))
+        resolved = total / sum(event["share"] for event in rewarded)
+    counted: dict[str, Fraction] = {}
+    for event in voters:
+        counted[_side(event)] = counted.get(_side(event), Fraction(0)) + event["share"]
+    votes = sorted(counted.items(), key=lambda vote: -vote[1])
     tie = len(votes) > 1 and votes[0][1] == votes[1][1]
     label: str | None = votes[0][0]
     if policy == "latest":

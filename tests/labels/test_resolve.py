@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.labels import oracle
-from tests.soundness.tables import Row, Tables, at, by, difference
+from tests.soundness.tables import ENGINES, Row, Tables, at, by, difference
 from workbench import contract
 from workbench.enrich import with_labels
 from workbench.labels import resolve, rewarded
@@ -30,6 +30,7 @@ SCHEMA = {
         "reward": "DOUBLE",
         "same_output": "BOOLEAN",
         "retracted": "BOOLEAN",
+        "weight": "DOUBLE",
     },
     "inferences": {
         "request_id": "VARCHAR",
@@ -40,6 +41,8 @@ SCHEMA = {
     },
 }
 #: Tenths and thirds do not add up exactly as doubles; the label must not depend on that.
+#: Shares of events that are credited to several inferences.
+WEIGHTS = [Fraction(n, d) for n, d in ((1, 1), (1, 1), (1, 2), (1, 3), (1, 10), (9, 10))]
 REWARDS = [Fraction(n, d) for n, d in ((0, 1), (1, 1), (1, 2), (1, 10), (9, 10), (1, 3), (2, 3))]
 PROBABILITIES = (None, 0.05, 0.45, 0.55, 0.95, float("nan"))
 #: Signals that decide, maturity, as_of.
@@ -69,6 +72,7 @@ def some_inferences(choose: Choose) -> list[Row]:
 
 def some_events(choose: Choose, inferences: Sequence[Row], names: Sequence[str]) -> list[Row]:
     events = []
+    shared = choose((False, True))
     for number in range(choose(range(10))):
         name = choose(names)
         exact = choose(REWARDS) if name in ("stars", "thumb") else None
@@ -87,6 +91,8 @@ def some_events(choose: Choose, inferences: Sequence[Row], names: Sequence[str])
                 "exact": exact,
                 "same_output": choose((True, False, None)) if name == "fix" else None,
                 "retracted": choose((False, False, False, True)),
+                "share": (share := choose(WEIGHTS if shared else WEIGHTS[:1])),
+                "weight": float(share),
             }
         )
     return events
@@ -102,9 +108,9 @@ def worlds(draw: st.DrawFn) -> tuple[list[Row], list[Row]]:
     return some_events(choose, inferences, names), inferences
 
 
-@pytest.fixture(scope="module")
-def tables() -> Tables:
-    return Tables(SCHEMA)
+@pytest.fixture(scope="module", params=ENGINES)
+def tables(request: pytest.FixtureRequest) -> Tables:
+    return Tables(SCHEMA, engine=request.param)
 
 
 def expression(tables: Tables, policy: str, rule: Rule) -> ir.Table:
@@ -225,7 +231,14 @@ def labelled(tables: Tables, policy: str, *events: Row, signals: tuple[str, ...]
     tables.fill(
         inferences=[{"request_id": "r", "ts": at(0), "prediction": "cat"}],
         events=[
-            {"feedback_id": f"f{n}", "request_id": "r", "ts": at(n), "retracted": False, **event}
+            {
+                "feedback_id": f"f{n}",
+                "request_id": "r",
+                "ts": at(n),
+                "retracted": False,
+                "weight": 1.0,
+                **event,
+            }
             for n, event in enumerate(events)
         ],
     )
@@ -270,3 +283,26 @@ def test_a_label_signal_decides_alone_unless_configured_otherwise(tables: Tables
     assert (found["label"], found["n_feedback"], found["reward"]) == ("dog", 1, 0.0)
     found = labelled(tables, "mean", *events, signals=("thumb",))
     assert (found["label"], found["kind"], found["n_feedback"]) == ("1", "reward", 2)
+
+
+@pytest.mark.parametrize(("policy", "reward"), [("mean", 0.25), ("majority", 0.0), ("latest", 1.0)])
+def test_an_event_counts_for_as_much_as_it_is_credited(
+    tables: Tables, policy: str, reward: float
+) -> None:
+    found = labelled(tables, policy, thumb(0.0, weight=0.75), thumb(1.0, weight=0.25))
+    assert (found["reward"], found["n_feedback"]) == (reward, 2)
+    found = labelled(tables, "mean", {**truth("dog"), "weight": 0.5}, truth("cat"), truth("dog"))
+    assert (found["label"], found["reward"]) == ("dog", 0.4)
+
+
+def test_of_two_latest_events_the_heavier_decides(tables: Tables) -> None:
+    events = (thumb(1.0, weight=0.5, ts=at(3)), thumb(0.0, weight=0.25, ts=at(3)))
+    assert labelled(tables, "latest", *events)["label"] == "1"
+    assert labelled(tables, "latest", *reversed(events))["label"] == "1"
+
+
+def test_shares_that_add_up_to_the_same_are_a_tie(tables: Tables) -> None:
+    # 0.1 + 0.2 is not 0.3 as doubles.
+    parts = [{**truth("dog"), "weight": 0.1}, {**truth("dog"), "weight": 0.2}]
+    found = labelled(tables, "mean", *parts, {**truth("cat"), "weight": 0.3})
+    assert (found["label"], found["label_reason"]) == (None, "tie")

@@ -17,7 +17,7 @@ from typing import Any
 import duckdb
 import ibis
 
-from workbench import __version__, attribution, engine, enrich, labels
+from workbench import __version__, attribution, engine, enrich, labels, steps
 from workbench import ingest as ingesting
 from workbench.build import contexts as build_contexts
 from workbench.build import events, ledger, manifest, views
@@ -64,6 +64,7 @@ def build(
             name: open_table(lake, name)
             for name in (
                 "ingests", "inferences", "feedback", "quarantine",
+                *(("aliases",) if project.aliases is not None else ()),
                 *(context.table for context in project.contexts if context.source is not None),
             )
         }  # fmt: skip
@@ -146,7 +147,7 @@ def _make(
         events.inferences(connection, backend, project, tables["inferences"])
         events.feedback(connection, backend, project, tables["feedback"])
         clock("sort out")
-        _attribute(connection, backend, project)
+        _attribute(connection, backend, project, tables)
         clock("attribute")
         horizon = _as_of(connection, as_of)
         _label(connection, backend, project, tables, horizon)
@@ -181,15 +182,40 @@ class _Stopwatch:
         self._last = now
 
 
-def _attribute(connection: duckdb.DuckDBPyConnection, backend: Any, project: Project) -> None:
+def _attribute(
+    connection: duckdb.DuckDBPyConnection,
+    backend: Any,
+    project: Project,
+    tables: dict[str, LakeTable],
+) -> None:
+    events.aliases(connection, project, tables.get("aliases"))
+    feedback = backend.table("feedback", database="narrow").select(
+        *attribution.EVENT_COLUMNS, *attribution.CLOCK_COLUMNS
+    )
+    inferences = backend.table("inferences", database="narrow").select(
+        *attribution.INFERENCE_COLUMNS
+    )
+    aliases = backend.table("aliases", database="narrow") if project.aliases else None
+    skews = attribution.clocks(feedback, inferences, aliases)
+    connection.execute(f"CREATE TABLE narrow.clocks AS {engine.sql_of(skews)}")
+    if project.clock_skew == "correct":
+        feedback = attribution.corrected(feedback, backend.table("clocks", database="narrow"))
     found = attribution.attribute(
-        backend.table("feedback", database="narrow").select(*attribution.EVENT_COLUMNS),
-        backend.table("inferences", database="narrow").select(*attribution.INFERENCE_COLUMNS),
+        feedback,
+        inferences,
         fallback=project.fallback,
         window=project.window,
+        aliases=aliases,
+        credit=project.credit,
     )
     connection.execute(f"CREATE TABLE narrow.attribution AS {engine.sql_of(found)}")
-    credited = attribution.credits(backend.table("attribution", database="narrow"))
+    credited = attribution.credits(
+        backend.table("attribution", database="narrow"),
+        feedback,
+        inferences,
+        rule=project.credit,
+        discount=project.discount,
+    )
     connection.execute(f"CREATE TABLE narrow.credits AS {engine.sql_of(credited)}")
 
 
@@ -223,13 +249,21 @@ def _label(
     found = backend.table("attribution", database="narrow")
     same = backend.table("same_output")
     needed = ("row_id", "feedback_id", "name", "kind", "value", "reward", "rater_id", "ts")
-    judged = feedback.select(*needed).inner_join(
-        found.filter(found["status"] == "attributed").select(
-            "feedback_id", "request_id", "retracted"
-        ),
-        "feedback_id",
+    found = found.filter(found["status"] == "attributed").select(
+        "feedback_id", "retracted", __main="request_id"
     )
-    judged = judged.left_join(same, judged["row_id"] == same["same_row"]).drop("same_row")
+    judged = feedback.select(*needed).inner_join(found, "feedback_id")
+    shares = backend.table("credits", database="narrow").rename(__credited="feedback_id")
+    judged = judged.left_join(shares, judged["feedback_id"] == shares["__credited"])
+    # A preference credits nobody, and stays.
+    judged = judged.mutate(
+        main=(judged["request_id"] == judged["__main"]).fill_null(True),
+        weight=judged["weight"].fill_null(1.0),
+    ).drop("__credited", "__main")
+    judged = judged.left_join(
+        same,
+        [judged["row_id"] == same["same_row"], judged["request_id"] == same["same_request"]],
+    ).drop("same_row", "same_request")
     inferences = backend.table("inferences", database="narrow")
     rewarded = labels.rewarded(judged, inferences)
     connection.execute(f"CREATE OR REPLACE TEMP TABLE rewarded AS {engine.sql_of(rewarded)}")
@@ -254,13 +288,14 @@ def _same_output(connection: duckdb.DuckDBPyConnection, tables: dict[str, LakeTa
     if not any_correction or "output" not in tables["inferences"].columns:
         connection.execute(
             "CREATE OR REPLACE TEMP TABLE same_output AS "
-            "SELECT NULL::BIGINT AS same_row, NULL::BOOLEAN AS same_output WHERE false"
+            "SELECT NULL::BIGINT AS same_row, NULL::VARCHAR AS same_request, "
+            "NULL::BOOLEAN AS same_output WHERE false"
         )
         return
     connection.execute(
         "CREATE OR REPLACE TEMP TABLE same_output AS SELECT f.row_id AS same_row, "
-        "c.corrected_output = o.output AS same_output FROM narrow.feedback f "
-        "JOIN narrow.attribution a USING (feedback_id) "
+        "a.request_id AS same_request, c.corrected_output = o.output AS same_output "
+        "FROM narrow.feedback f JOIN narrow.credits a USING (feedback_id) "
         "JOIN narrow.inferences i ON a.request_id = i.request_id "
         f"JOIN (SELECT row_id, corrected_output FROM {tables['feedback'].relation}) c "
         "ON f.row_id = c.row_id "
@@ -304,7 +339,9 @@ def _enrich(
         connection.execute(
             f"CREATE TABLE narrow.contexts AS SELECT request_id, {private} FROM enriching"
         )
-    rewards = backend.table("rewarded").select(__event="feedback_id", __reward="reward")
+    _steps(connection, backend)
+    rewards = backend.table("rewarded").filter(lambda t: t["main"])
+    rewards = rewards.select(__event="feedback_id", __reward="reward")
     events_table = backend.table("feedback", database="narrow")
     events_table = events_table.left_join(
         rewards, events_table["feedback_id"] == rewards["__event"]
@@ -319,3 +356,22 @@ def _enrich(
     )
     connection.execute(f"CREATE TABLE narrow.enriched_feedback AS {engine.sql_of(view)}")
     return reports
+
+
+def _steps(connection: duckdb.DuckDBPyConnection, backend: Any) -> None:
+    """Make ``narrow.enriched_steps``, without the wide columns."""
+    judged = backend.table("rewarded")
+    usable = judged.filter(~judged["retracted"], judged["reward"].notnull())
+    wide = backend.table("feedback", database="narrow").select("feedback_id", "scope")
+    wide = wide.inner_join(
+        backend.table("attribution", database="narrow").select("feedback_id", "method"),
+        "feedback_id",
+    )
+    wide = wide.filter((wide["scope"] == "trace").fill_null(False) | (wide["method"] == "trace"))
+    found = steps.steps(
+        backend.table("inferences", database="narrow"),
+        usable,
+        usable.filter(usable["main"]).semi_join(wide, "feedback_id"),
+        backend.table("labels", database="narrow"),
+    )
+    connection.execute(f"CREATE TABLE narrow.enriched_steps AS {engine.sql_of(found)}")

@@ -133,6 +133,20 @@ def feedback(
     )
 
 
+def aliases(
+    connection: duckdb.DuckDBPyConnection, project: Project, table: LakeTable | None
+) -> None:
+    """Make ``narrow.aliases``: each pair of an alias and what it stands for once."""
+    rows = (
+        "(SELECT NULL::VARCHAR AS alias, NULL::VARCHAR AS request_id WHERE false)"
+        if table is None
+        else live(contract_relation(project, table))
+    )
+    connection.execute(
+        f"CREATE TABLE narrow.aliases AS SELECT DISTINCT alias, request_id FROM {rows}"
+    )
+
+
 def _sort_out(connection: duckdb.DuckDBPyConnection, lake: str) -> None:
     """Refuse, in this order, bad values, all but one of each id, and spam.
 

@@ -94,8 +94,15 @@ def count(
         "methods": dict(methods),
         "flags": dict(zip(("early", "other_model_version", "retracted"), flags, strict=True)),
         "inferences": inferences,
+        "clocks": connection.execute(
+            "SELECT source, n, low, high, skew, reason FROM narrow.clocks ORDER BY source"
+        )
+        .to_arrow_table()
+        .to_pylist(),
         "context_quarantine": {
-            name: reasons for name, reasons in sides.items() if name.startswith("context_")
+            name: reasons
+            for name, reasons in sides.items()
+            if name not in ("feedback", "inferences")
         },
     }
 
@@ -119,6 +126,18 @@ def assert_grains(connection: duckdb.DuckDBPyConnection) -> None:
                 f"{relation} has {row[0]:,} rows for {row[1]:,} {key}s.",
                 "This is a defect of the workbench; nothing was published. Please report it.",
             )
+    unequal = engine.scalar(
+        connection,
+        "SELECT count(*) FROM (SELECT feedback_id, sum(weight) AS total FROM narrow.credits "
+        "GROUP BY 1) c FULL JOIN (SELECT feedback_id FROM narrow.attribution "
+        "WHERE request_id IS NOT NULL) a USING (feedback_id) "
+        "WHERE (abs(total - 1) < 1e-9 AND a.feedback_id IS NOT NULL) IS NOT true",
+    )
+    if unequal:
+        raise DataError(
+            f"The credits of {unequal:,} events do not add up to 1.",
+            "This is a defect of the workbench; nothing was published. Please report it.",
+        )
     kept = connection.execute(
         "SELECT (SELECT count(*) FROM narrow.inferences), "
         "(SELECT count(*) FROM narrow.enriched_inferences), "

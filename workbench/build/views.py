@@ -40,7 +40,7 @@ def create(
         f"JOIN (SELECT row_id, raw, source_file, source_row FROM {lake_feedback}) l "
         "ON n.row_id = l.row_id"
     )
-    for name in ("credits", "labels", "ledger"):
+    for name in ("aliases", "credits", "labels", "ledger"):
         connection.execute(f"CREATE VIEW main.{name} AS SELECT * FROM narrow.{name}")
     connection.execute(
         'CREATE VIEW main.quarantine AS SELECT "table", reason, field, raw, source_file, '
@@ -49,6 +49,7 @@ def create(
     )
     _enriched_inferences(connection, lake_inferences)
     _enriched_feedback(connection, lake_inferences, lake_feedback)
+    _enriched_steps(connection, lake_inferences)
     _comment(connection)
 
 
@@ -109,6 +110,68 @@ def _enriched_feedback(
         "ON n.row_id = w.row_id "
         f"JOIN (SELECT row_id, {', '.join(own.values())} FROM {feedback}) e "
         "ON n.feedback_row_id = e.row_id"
+    )
+
+
+#: Where a log says that a step failed: its message first, then its kind, then that it failed.
+_ERRORS = (
+    "$.error.message", "$.error", '$."error.message"', "$.exception.message", "$.exception",
+    '$."exception.message"', '$."error.type"',
+)  # fmt: skip
+_STATUS_MESSAGES = (
+    "$.status_message", "$.statusMessage", '$."status.message"', "$.status.message",
+    "$.status.description",
+)  # fmt: skip
+_STATUSES = ("$.status", "$.status.code", '$."status.code"', "$.status_code", "$.level")
+
+
+def _error(metadata: str, tags: str) -> str:
+    """SQL of what `metadata` (JSON or NULL) and `tags` say went wrong; NULL where nothing did."""
+
+    def found(paths: tuple[str, ...]) -> str:
+        values = (f"nullif({metadata} ->> {literal(path)}, '')" for path in paths)
+        # What is written where there was no error is no message.
+        return ", ".join(
+            f"CASE WHEN lower({value}) NOT IN ('false', 'null', 'none', '0', '{{}}', '[]') "
+            f"THEN {value} END"
+            for value in values
+        )
+
+    says_error = "regexp_full_match({0}, '(?i)(status_code_)?(error|failed|failure)')"
+    status = " OR ".join(
+        f"coalesce({says_error.format(f'({metadata} ->> {literal(path)})')}, false)"
+        for path in _STATUSES
+    )
+    tag = f"list_filter({tags}, lambda t: regexp_matches(t, '(?i)^error([:=]|$)'))[1]"
+    tag_text = f"coalesce(nullif(trim(regexp_replace({tag}, '(?i)^error[:=]?', '')), ''), {tag})"
+    return (
+        f"coalesce({found(_ERRORS)}, "
+        f"CASE WHEN {status} THEN coalesce({found(_STATUS_MESSAGES)}, 'error') END, {tag_text})"
+    )
+
+
+def _enriched_steps(connection: duckdb.DuckDBPyConnection, lake: str) -> None:
+    derived = {
+        "error": _error("w.metadata", "w.tags"),
+        "n_tool_calls": (
+            "CASE json_type(w.calls) WHEN 'ARRAY' THEN CAST(json_array_length(w.calls) AS BIGINT) "
+            "WHEN 'OBJECT' THEN 1 END"
+        ),
+    }
+    narrow = engine.columns_of(connection, "narrow.enriched_steps")
+    listed = ", ".join(
+        f"{derived[name]} AS {name}" if name in derived else f"{'nw'[name not in narrow]}.{name}"
+        for name in contract.table("enriched_steps").columns
+    )
+    wide = (
+        "SELECT row_id, tool_calls, reasoning, output, tags, "
+        "CASE WHEN json_valid(tool_calls) THEN CAST(tool_calls AS JSON) END AS calls, "
+        "CASE WHEN json_valid(metadata) THEN CAST(metadata AS JSON) END AS metadata "
+        f"FROM {lake}"
+    )
+    connection.execute(
+        f"CREATE VIEW main.enriched_steps AS SELECT {listed} FROM narrow.enriched_steps n "
+        f"JOIN ({wide}) w ON n.row_id = w.row_id"
     )
 
 

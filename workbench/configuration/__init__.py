@@ -32,6 +32,8 @@ SIGNAL_KINDS = (
 )
 LABEL_POLICIES = ("latest", "mean", "majority", "latest_per_rater_then_mean")
 FALLBACKS = ("session", "user")
+CREDIT_RULES = ("last", "uniform", "discounted")
+CLOCK_SKEWS = ("report", "correct")
 CLOCKS = ("ts", "none")
 
 _SOURCE_KEYS = ("source", "format", "columns", "sql", "clock", "storage")
@@ -39,7 +41,8 @@ _KEYS: dict[str, tuple[str, ...]] = {
     "project": ("name",),
     "inferences": (*_SOURCE_KEYS, "positive_class", "classes", "features"),
     "feedback": (*_SOURCE_KEYS, "spam", "signals"),
-    "attribution": ("fallback", "window"),
+    "attribution": ("fallback", "window", "credit", "discount", "clock_skew"),
+    "aliases": _SOURCE_KEYS,
     "labels": ("signals", "policy", "maturity"),
     "columns": ("protected",),
 }
@@ -90,6 +93,7 @@ class _Reader(Checks):
         fallback = self.texts("attribution.fallback", parts["attribution"].get("fallback", []))
         for entry in fallback:
             self.one_of("attribution.fallback", entry, FALLBACKS)
+        credit, clock_skew = self._crediting(parts["attribution"])
         signals = self._signals(parts["feedback"].get("signals", {}))
         contexts = read_contexts(self, data.get("context", {}), self._source)
         features = self._features(parts["inferences"].get("features", {}))
@@ -111,6 +115,10 @@ class _Reader(Checks):
             signals=MappingProxyType(signals),
             fallback=fallback,
             window=self.duration("attribution.window", parts["attribution"].get("window", "1h")),
+            credit=credit,
+            discount=self._discount(parts["attribution"].get("discount", 0.9)),
+            clock_skew=clock_skew,
+            aliases=self._source("aliases", parts["aliases"]) if "aliases" in data else None,
             label_signals=label_signals,
             policy=str(policy),
             maturity=self.duration("labels.maturity", parts["labels"].get("maturity", "0s")),
@@ -202,6 +210,21 @@ class _Reader(Checks):
             else:
                 result[name] = dtype
         return result
+
+    def _crediting(self, given: Mapping[str, Any]) -> tuple[str, str]:
+        """The rule of credit, and what becomes of clocks that are off."""
+        credit, clock_skew = given.get("credit", "last"), given.get("clock_skew", "report")
+        self.one_of("attribution.credit", credit, CREDIT_RULES)
+        self.one_of("attribution.clock_skew", clock_skew, CLOCK_SKEWS)
+        return str(credit), str(clock_skew)
+
+    def _discount(self, given: object) -> float:
+        if isinstance(given, int | float) and not isinstance(given, bool) and 0 < given <= 1:
+            return float(given)
+        self.problems.append(
+            f"attribution.discount = {given!r} must be a number above 0 and at most 1, such as 0.9."
+        )
+        return 0.9
 
     def _signals(self, given: object) -> dict[str, Signal]:
         if not isinstance(given, dict):

@@ -28,7 +28,7 @@ NO_ZONE = "__no_zone"
 _KEYS = {
     "request_id", "model_version", "user_id", "session_id", "trace_id", "parent_id", "item_id",
     "feedback_id", "name", "kind", "scope", "rater_id", "rater_kind", "chosen_id", "rejected_id",
-    "retracts",
+    "retracts", "alias",
 }  # fmt: skip
 
 
@@ -55,7 +55,7 @@ def check(connection: duckdb.DuckDBPyConnection, source: Source, base: Base) -> 
             + "\n".join(f"  - {problem}" for problem in problems),
             f"The columns of the source are: {', '.join(base.types) or 'none'}.",
         )
-    if "metadata" not in inputs:
+    if "metadata" in columns and "metadata" not in inputs:
         inputs["metadata"] = ("VARCHAR", _left_over(base, used))
     selected = [PART, ROW, f"{raw_of(base)} AS {RAW}"]
     values, bads, types = [], [], {}
@@ -90,9 +90,10 @@ def check(connection: duckdb.DuckDBPyConnection, source: Source, base: Base) -> 
     reason = " ".join(f"WHEN {c} THEN {literal(r)}" for r, _, c in rules)
     field = " ".join(f"WHEN {c} THEN {literal(f)}" for _, f, c in rules)
     flagged, filled = defaults(source, inputs)
+    replaced = f"* REPLACE ({', '.join(filled)})" if filled else "*"
     connection.execute(
         f"CREATE OR REPLACE TABLE {CHECKED} AS "
-        f"SELECT * REPLACE ({', '.join(filled)}), {flagged} AS {FLAGS}, "
+        f"SELECT {replaced}, {flagged} AS {FLAGS}, "
         f"CASE WHEN __bad IS NOT NULL THEN 'bad_type' {reason} END AS {REASON}, "
         f"CASE WHEN __bad IS NOT NULL THEN __bad {field} END AS {FIELD} FROM ({cast_sql})"
     )
@@ -168,7 +169,11 @@ def _explain(name: str, expression: str, base: Base, error: duckdb.Error) -> str
 
 
 def _missing_mandatory(source: Source, inputs: Mapping[str, object], base: Base) -> list[str]:
-    needed = {"inferences": ["request_id", "ts", "model_version"], "feedback": ["ts", "name"]}
+    needed = {
+        "inferences": ["request_id", "ts", "model_version"],
+        "feedback": ["ts", "name"],
+        "aliases": ["alias", "request_id"],
+    }
     problems = []
     for name in needed[source.table]:
         if name in inputs or name in source.columns or (name == "ts" and source.clock == "none"):

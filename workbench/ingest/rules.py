@@ -70,7 +70,7 @@ def _feedback_rules(source: Source) -> list[tuple[str, str, str]]:
         (
             "missing_value",
             "session_id",
-            "scope = 'session' AND session_id IS NULL AND request_id IS NULL",
+            "scope IN ('session', 'conversation') AND session_id IS NULL AND request_id IS NULL",
         ),
         (
             "missing_value",
@@ -107,6 +107,8 @@ def defaults(source: Source, inputs: Mapping[str, object]) -> tuple[str, list[st
             "coalesce(scope, 'inference') AS scope",
             f"coalesce(schema_version, {contract.FEEDBACK_SCHEMA_VERSION}) AS schema_version",
         ]
+    if source.table != "inferences":
+        return "CAST(NULL AS VARCHAR[])", []
     bad = (
         f"len(list_filter(token_logprobs, lambda p: p < {_LEAST_LOGPROB} OR p > 1e-6 "
         "OR isnan(p))) > 0"

@@ -1,0 +1,159 @@
+"""The order of the inferences of one session, user or trace, and an event's place in it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import ibis
+import ibis.expr.types as ir
+
+
+def placed(inferences: ir.Table, key: str) -> ir.Table:
+    """The inferences of each `key` in their order: by ``ts``, ``step`` and ``request_id``.
+
+    What has no ``ts`` or no ``step`` comes before what has one.
+
+    Returns
+    -------
+    ir.Table
+        ``__key``, ``__id``, ``__ts``, ``__place`` (from 1), ``__n_at_ts`` (how many the key has at
+        that time) and ``__indistinct``: several have that time, and their steps do not say which
+        of them is the last.
+    """
+    pool = inferences.filter(inferences[key].notnull())
+    pool = pool.select(
+        __key=pool[key], __id=pool["request_id"], __ts=pool["ts"], __step=pool["step"]
+    )
+    order = [
+        ibis.asc(pool["__ts"], nulls_first=True),
+        ibis.asc(pool["__step"], nulls_first=True),
+        ibis.asc(pool["__id"]),
+    ]
+    at_ts = ibis.window(group_by=["__key", "__ts"])
+    n_at_ts = pool["__id"].count().over(at_ts)
+    n_at_step = pool["__id"].count().over(ibis.window(group_by=["__key", "__ts", "__step"]))
+    n_with_step = pool["__step"].count().over(at_ts)
+    pool = pool.mutate(
+        __place=ibis.row_number().over(ibis.window(group_by="__key", order_by=order)) + 1,
+        __n_at_ts=n_at_ts,
+        __indistinct=(n_with_step < n_at_ts) | (n_at_step > 1),
+    )
+    # Of those at one time only the last is looked at; its step is the greatest of them.
+    return pool.mutate(__indistinct=(pool["__n_at_ts"] > 1) & pool["__indistinct"]).drop("__step")
+
+
+def latest(events: ir.Table, inferences: ir.Table, key: str, window: timedelta) -> ir.Table:
+    """The latest inference of the same `key` at or before each event, within `window`.
+
+    Returns
+    -------
+    ir.Table
+        ``feedback_id``, ``request_id``, ``n_candidates``, and ``tied``: several have that latest
+        time. Only events with a candidate.
+    """
+    asked = events.filter(events[key].notnull(), events["ts"].notnull())
+    timed = inferences.filter(inferences["ts"].notnull())
+    pool = placed(timed.semi_join(asked, timed[key] == asked[key]), key)
+    found = _counted(asked, pool, key, window)
+    found = found.mutate(__end=found["__upto"], __n=found["__upto"] - found["__before"])
+    return _at_end(found, pool, pool["__n_at_ts"] > 1)
+
+
+def whole(events: ir.Table, inferences: ir.Table, key: str, *, all_to_last: bool) -> ir.Table:
+    """The last step of what each event judges as a whole: a session or a trace up to the event.
+
+    Without clocks, those of the event or those of all its steps, every step is one that it judges.
+
+    Parameters
+    ----------
+    events, inferences, key
+        As for `latest`.
+    all_to_last
+        Whether it matters which step is the last, so that one that cannot be told is ``tied``.
+
+    Returns
+    -------
+    ir.Table
+        As `latest`.
+    """
+    asked = events.filter(events[key].notnull())
+    pool = placed(inferences.semi_join(asked, inferences[key] == asked[key]), key)
+    found = _counted(asked, pool, key, None)
+    clockless = found["__clockless"] | (found["__untimed"] == found["__all"])
+    found = found.mutate(
+        __end=ibis.ifelse(clockless, found["__all"], found["__upto"]),
+        __n=ibis.ifelse(clockless, found["__all"], found["__upto"] - found["__untimed"]),
+    )
+    return _at_end(found, pool, pool["__indistinct"] if all_to_last else ibis.literal(False))
+
+
+def _at_end(found: ir.Table, pool: ir.Table, tied: ir.BooleanValue) -> ir.Table:
+    """The inference at the place ``__end`` of each event that has ``__n`` > 0 candidates."""
+    ends = pool.select(__of="__key", request_id="__id", __place="__place", tied=tied)
+    found = found.filter(found["__n"] > 0)
+    hits = found.inner_join(
+        ends, [found["__key"] == ends["__of"], found["__end"] == ends["__place"]]
+    )
+    return hits.select(
+        "request_id", "tied", feedback_id="__event", n_candidates=hits["__n"].cast("int64")
+    )
+
+
+def _counted(asked: ir.Table, pool: ir.Table, key: str, window: timedelta | None) -> ir.Table:
+    """How many inferences of its key there are up to each event, and before its window.
+
+    Inferences and events are laid into one sequence per key by time and counted in one pass; no
+    event is ever joined to all inferences of its key. What has no time comes first.
+
+    Returns
+    -------
+    ir.Table
+        ``__event``, ``__key``, ``__upto``, ``__before``; of its key ``__all`` and ``__untimed``,
+        the number of all inferences and of those without a time; ``__clockless``: the event itself
+        has none.
+    """
+    time = asked["ts"].type()
+    line = pool.select(
+        "__key",
+        __t=pool["__ts"].cast(time),
+        __order=ibis.literal(1, "int8"),
+        __event=ibis.null("string"),
+    ).union(_points(asked, key, asked["ts"], 2), distinct=False)
+    if window is not None:
+        span = ibis.interval(microseconds=int(window.total_seconds() * 1_000_000))
+        opens = (asked["ts"] - span).cast(time)
+        line = line.union(_points(asked, key, opens, 0), distinct=False)
+    is_inference = ibis.ifelse(line["__order"] == 1, 1, ibis.null("int8"))
+    is_untimed = ibis.ifelse(line["__t"].isnull(), is_inference, ibis.null("int8"))
+    before = ibis.window(
+        group_by="__key",
+        order_by=[ibis.asc(line["__t"], nulls_first=True), line["__order"], line["__event"]],
+        preceding=None,
+        following=0,
+    )
+    of_key = ibis.window(group_by="__key")
+    line = line.mutate(
+        __n=is_inference.count().over(before),
+        __all=is_inference.count().over(of_key),
+        __untimed=is_untimed.count().over(of_key),
+    )
+    points = line.filter(line["__event"].notnull())
+    return points.group_by("__event").agg(
+        __key=points["__key"].max(),
+        # One point each per event; a sum would be a HUGEINT.
+        __upto=points["__n"].max(where=points["__order"] == 2),
+        __before=points["__n"].max(where=points["__order"] == 0).fill_null(0),
+        __all=points["__all"].max(),
+        __untimed=points["__untimed"].max(),
+        __clockless=points["__t"].max().isnull(),
+    )
+
+
+def _points(asked: ir.Table, key: str, time: ir.TimestampValue, order: int) -> ir.Table:
+    """Where the events stand in the sequences of their keys."""
+    return asked.select(
+        __key=asked[key],
+        __t=time,
+        __order=ibis.literal(order, "int8"),
+        __event=asked["feedback_id"],
+    )
