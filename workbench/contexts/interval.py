@@ -6,6 +6,8 @@ the year 2100 on, is still valid. Without ``on`` the facts are everybody's.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import ibis
 import ibis.expr.types as ir
 
@@ -21,6 +23,9 @@ from workbench.contexts import (
     with_found,
 )
 
+#: Later than any time.
+_NEVER = "9999-12-31T00:00:00"
+
 
 def _interval(inferences: ir.Table, facts: ir.Table, spec: JoinSpec) -> ir.Table:
     """Join to segments: between two neighbouring ends of intervals one fact wins throughout."""
@@ -32,53 +37,71 @@ def _interval(inferences: ir.Table, facts: ir.Table, spec: JoinSpec) -> ir.Table
     found = found.left_join(winners, found["__found"] == winners["__segment"]).select(
         "__row", __found="__winner"
     )
-    found = found.mutate(__began=ibis.literal(True))
-    theirs = facts.select(**{f"__k_{key}": facts[key] for key in keys}, __any=ibis.literal(True))
-    theirs = theirs.distinct()
+    known = available(facts, spec, "valid_from")
+    first = facts.mutate(__known=known).group_by(keys) if keys else facts.mutate(__known=known)
+    theirs = first.agg(__first=lambda t: t["__known"].min(), __facts=lambda t: t.count())
+    theirs = theirs.filter(theirs["__facts"] > 0).rename({f"__k_{key}": key for key in keys})
     same = [rows[key] == theirs[f"__k_{key}"] for key in keys] or [ibis.literal(True)]
-    asked = rows.inner_join(theirs, same).select("__row", "__any").left_join(found, "__row")
+    asked = rows.inner_join(theirs, same).select("__row", "__first").left_join(found, "__row")
 
     def reason(t: ir.Table) -> ir.StringValue:
         return ibis.cases(
             (~has_key(t, spec), "no_key"),
             (t["ts"].isnull(), "no_clock"),
-            (t["__began"].notnull(), "not_valid"),
-            (t["__any"].notnull(), "not_yet_known"),
+            ((t["__first"] <= t["ts"]).fill_null(False), "not_valid"),
+            (t["__first"].notnull(), "not_yet_known"),
             else_="no_match",
         )
 
     return with_found(
         inferences,
-        asked.select("__row", "__any", "__began", "__found"),
+        asked.select("__row", "__first", "__found"),
         facts,
         spec,
         reason=reason,
         since=facts[spec.times["valid_from"]],
-        known=available(facts, spec, "valid_from"),
+        known=known,
     )
 
 
 def _covers(facts: ir.Table, spec: JoinSpec) -> ir.Table:
-    """Each start or end of an interval with every fact that is valid from there on."""
+    """Each start or end of a fact with every fact that is valid and known from there on.
+
+    Facts that overlap, one with the next, share a number ``__run``, and only those of a run are
+    compared: facts that follow each other are not joined to all others of their key.
+    """
     keys = [key for _, key in spec.keys]
     start = available(facts, spec, "valid_from")
     until = spec.times.get("valid_to")
     end = ibis.null(start.type()) if until is None else facts[until].cast(start.type())
-    spans = facts.select(*keys, __from=start, __to=end, __rank=facts[spec.order].cast("int64"))
+    held = facts.select(*keys, __from=start, __to=end, __rank=facts[spec.order].cast("int64"))
     # What was recorded after its end was never known while it was valid.
-    spans = spans.filter(spans["__to"].isnull() | (spans["__from"] < spans["__to"]))
-    starts = spans.select(*keys, __t="__from")
-    ends = spans.filter(spans["__to"].notnull()).select(*keys, __t="__to")
+    held = held.filter(held["__to"].isnull() | (held["__from"] < held["__to"]))
+    never = ibis.timestamp(_NEVER).cast(start.type())
+    held = held.mutate(__until=ibis.coalesce(held["__to"], never))
+    order = [held["__from"], held["__rank"]]
+    before = ibis.window(group_by=keys, order_by=order, preceding=(None, 1))
+    reached = held["__until"].max().over(before)
+    held = held.mutate(__new=(held["__from"] < reached).fill_null(False).ifelse(0, 1))
+    so_far = ibis.window(group_by=keys, order_by=order, preceding=None, following=0)
+    held = held.mutate(__run=held["__new"].sum().over(so_far).cast("int64"))
+    starts = held.select(*keys, "__run", __t="__from")
+    ends = held.filter(held["__to"].notnull()).select(*keys, "__run", __t="__to")
     bounds = starts.union(ends, distinct=True)
-    held = spans.rename({f"__k_{key}": key for key in keys})
+    held = held.select("__rank", "__from", "__until", __r="__run", **_named(held, keys))
     return bounds.left_join(
         held,
         [
             *[bounds[key] == held[f"__k_{key}"] for key in keys],
+            bounds["__run"] == held["__r"],
             bounds["__t"] >= held["__from"],
-            held["__to"].isnull() | (bounds["__t"] < held["__to"]),
+            bounds["__t"] < held["__until"],
         ],
     )
+
+
+def _named(table: ir.Table, keys: Sequence[str]) -> dict[str, ir.Value]:
+    return {f"__k_{key}": table[key] for key in keys}
 
 
 def _segments(facts: ir.Table, spec: JoinSpec) -> ir.Table:
@@ -91,11 +114,12 @@ def _segments(facts: ir.Table, spec: JoinSpec) -> ir.Table:
 
 
 def _overlapping(facts: ir.Table, spec: JoinSpec) -> ir.Table:
-    """Facts of a key that are valid at the same time: ``__n`` of them from ``__t`` on."""
+    """Facts that are valid together with another one of their key: ``__rank``, keys, ``__t``."""
     keys = [key for _, key in spec.keys]
-    covers = _covers(facts, spec)
-    counted = covers.group_by([*keys, "__t"]).agg(__n=covers["__rank"].count())
-    return counted.filter(counted["__n"] > 1)
+    covers = _covers(facts, spec).filter(lambda t: t["__rank"].notnull())
+    together = covers["__rank"].count().over(ibis.window(group_by=[*keys, "__t"]))
+    covers = covers.mutate(__n=together)
+    return covers.filter(covers["__n"] > 1)
 
 
 def _refuse(facts: ir.Table, spec: JoinSpec) -> ir.Table | None:
@@ -103,6 +127,7 @@ def _refuse(facts: ir.Table, spec: JoinSpec) -> ir.Table | None:
         return None
     keys = [key for _, key in spec.keys]
     several = _overlapping(facts, spec)
+    several = several.group_by([*keys, "__t"]).agg(__n=several["__n"].max())
     shown = several["__t"].cast("string")
     for key in keys:
         shown = several[key].concat(" at ", shown)
@@ -111,7 +136,7 @@ def _refuse(facts: ir.Table, spec: JoinSpec) -> ir.Table | None:
 
 def _figures(facts: ir.Table, spec: JoinSpec) -> ir.Table:
     several = _overlapping(facts, spec)
-    return several.agg(overlaps=several.count())
+    return several.agg(overlapping=several["__rank"].nunique().cast("int64"))
 
 
 context_join = ContextJoin(
