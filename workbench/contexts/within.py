@@ -44,12 +44,14 @@ def _within(inferences: ir.Table, facts: ir.Table, spec: JoinSpec) -> ir.Table:
     found = aggregate(pairs, aggregates, weight=weight)
     joined = inferences.left_join(found, inferences["row_id"] == found["__row"])
     known = has_key(joined, spec) & joined["ts"].notnull() & now.notnull()
-    mature = (joined["ts"] + span(horizon) <= now).fill_null(False)
+    # Spark keeps a field that is never NULL as such, even in a struct that is NULL.
+    ended = joined["ts"] + span(horizon) <= now
+    mature = ended.fill_null(False)
     fields = {
         name: ibis.ifelse(mature, value, ibis.null(value.type()))
         for name, value in of_none(joined, aggregates).items()
     }
-    struct = ibis.struct({"mature": mature, **fields})
+    struct = ibis.struct({"mature": ended, **fields})
     reason = ibis.cases(
         (~has_key(joined, spec), "no_key"),
         (~known, "no_clock"),
