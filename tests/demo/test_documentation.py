@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from workbench.configuration import load
 from workbench.demo import DemoTruth
 
 from .conftest import ROOT
@@ -35,6 +36,13 @@ def test_the_documentation_has_the_planted_numbers(demo: tuple[Path, DemoTruth])
         re.findall(r"(\w+) ([\d,]+)(?= [=+]|\.$)", table.split("Together: ")[1].split("\n")[0])
     )
     assert {name: int(n.replace(",", "")) for name, n in total.items()} == truth.ledger
+    contexts = text.split("## The contexts")[1].split("## The planted dirt")[0]
+    answers = {
+        name: int(n.replace(",", ""))
+        for name, n in re.findall(r"^\| `(\w+)` \| .* \| ([\d,]+) \|$", contexts, re.MULTILINE)
+    }
+    configured = [context.name for context in load(demo[0]).contexts]
+    assert answers == {name: facts["contexts"][name] for name in configured}
     for number in (
         f"{facts['overconfident']['labelled']} labelled answers",
         f"{facts['overconfident']['gap']:.2f}",
@@ -50,5 +58,16 @@ def test_the_documentation_has_the_planted_numbers(demo: tuple[Path, DemoTruth])
         f"{facts['inferences']['duplicate']} repeat",
         f"{facts['inferences']['invalid']} hold",
         f"{facts['inferences']['labelled']:,} of them",
+        f"{facts['outcome']['resolved']:.1%} of".replace("%", " %"),
+        f"{facts['outcome']['unresolved']:.1%} of".replace("%", " %"),
+        f"For {facts['inferences']['accepted'] - facts['outcome']['mature']:,} answers",
+        f"{facts['outcome']['recorded_too_late']} of the {facts['outcome']['purchases']} purchases",
+        f"{facts['reopened']['unresolved']:.0%} of".replace("%", " %"),
+        f"{facts['reopened']['resolved']:.0%} of".replace("%", " %"),
+        f"adds {facts['attributions']['fault_language_effect']:.2f} to",
+        f"{facts['attributions']['fault_explained']} explained answers",
+        f"{facts['attributions']['flipped']} of {facts['attributions']['tried']} predictions",
+        f"with {facts['incidents']['deploy of v3']} answers",
+        f"{facts['handbook']['articles']} verified support articles",
     ):
         assert number in text

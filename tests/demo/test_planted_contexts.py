@@ -2,9 +2,36 @@
 
 from __future__ import annotations
 
+import re
+import shlex
+
 import pytest
 
-from .conftest import Built
+from .conftest import ROOT, Built
+
+
+def test_every_command_of_the_page_finds_something(built: Built) -> None:
+    text = (ROOT / "docs" / "demo.md").read_text(encoding="utf-8")
+    queries = re.findall(r"```sql\n(.*?)```", text, re.DOTALL)
+    lines = re.findall(r"^workbench (metrics .*)$", text, re.MULTILINE)
+    assert queries
+    assert lines
+    for query in queries:
+        assert built.sql(query)
+    for line in lines:
+        assert built.run(*shlex.split(line), "--json")
+
+
+def test_the_deploy_hurt_most(built: Built) -> None:
+    groups = built.metrics("reward_mean", "coalesce(incident.name, 'none')")
+    means = {next(iter(row["by"].values())): row["value"] for row in groups}
+    assert means.pop("deploy of v3") < 0.45 < 0.6 < min(means.values())
+
+
+def test_bugs_are_resolved_least(built: Built) -> None:
+    groups = built.metrics("reward_mean", "tags[1]")
+    means = {next(iter(row["by"].values())): row["value"] for row in groups}
+    assert min(means, key=lambda topic: means[topic]) == "bug"
 
 
 def test_incidents_are_those_that_were_planted(built: Built) -> None:

@@ -126,7 +126,7 @@ def test_one_rater_is_a_bot(built: Built) -> None:
     """The query of docs/demo.md puts the bot first."""
     fault = built.truth.facts["bot"]
     text = (ROOT / "docs" / "demo.md").read_text(encoding="utf-8")
-    [query] = re.findall(r"```sql\n(.*?)```", text, re.DOTALL)
+    [query] = [q for q in re.findall(r"```sql\n(.*?)```", text, re.DOTALL) if "rater_id" in q]
     first, *others = built.sql(query)
     assert first["rater_id"] == fault["rater_id"]
     assert (first["thumbs"], first["up"]) == (fault["events"], 1.0)
