@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -108,6 +109,25 @@ def insert(
 def backend(connection: duckdb.DuckDBPyConnection) -> ibis.backends.duckdb.Backend:
     """Wrap a connection for Ibis. One backend per thread; never while a stream is read from it."""
     return ibis.duckdb.from_connection(connection)
+
+
+def spark(session: Any) -> Any:
+    """Wrap a Spark session, classic or Connect, for Ibis.
+
+    Ibis writes the double 0.1 as the literal ``0.1``, which is a DECIMAL for Spark: it would be
+    compared, added up and returned as such, and other numbers would come out.
+    """
+    from ibis.backends.sql.compilers.pyspark import PySparkCompiler
+
+    class Compiler(PySparkCompiler):  # type: ignore[misc]
+        def visit_DefaultLiteral(self, op: Any, *, value: Any, dtype: Any) -> Any:  # noqa: N802
+            if dtype.is_floating() and math.isfinite(value):
+                return self.cast(repr(float(value)), dtype)
+            return super().visit_DefaultLiteral(op, value=value, dtype=dtype)
+
+    wrapped = ibis.pyspark.connect(session)
+    wrapped.compiler = Compiler()
+    return wrapped
 
 
 def sql_of(expression: ir.Expr) -> str:

@@ -10,7 +10,6 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any
 
-import ibis
 import ibis.expr.types as ir
 import pyarrow as pa
 
@@ -109,7 +108,7 @@ class _Spark:
         from pyspark.sql import SparkSession
 
         self._session = SparkSession.builder.remote(_spark_server()).create()
-        self.backend = ibis.pyspark.connect(self._session)
+        self.backend = engine.spark(self._session)
 
     def replace(self, name: str, rows: pa.Table) -> None:
         # A frame without rows has no columns for Spark, so one of NULLs is made and left out.
