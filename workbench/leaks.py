@@ -116,7 +116,8 @@ def _audit(
     newest, timed, leaking = _as_joined(connection, context)
     notes = [f"{timed:,} of {rows:,} rows have a time at which their facts were known"]
     if context.source is not None:
-        found = _again(connection, context, table)
+        # What is computed from facts is none that could be found again, even by the same name.
+        found = _again(connection, context, table) if join.columns == "all" else None
         if found is not None:
             leaking = sorted({*leaking, *found[0]})
             notes.append(f"{found[1]:,} facts were found again in the source, each by its time")

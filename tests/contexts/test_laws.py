@@ -79,6 +79,31 @@ horizon = "3d"
 credit = "last"
 aggregates = { spent = "sum(amount)" }
 """,
+    "history": """
+[context.bought]
+source = "orders*.jsonl"
+join = "history"
+on = "user_id"
+ts = "at"
+known_at = "known"
+k = 5
+span = "9d"
+columns = ["item", "amount"]
+aggregates = { n = "count", spent = "sum(amount)", item = "last(item)" }
+[context.turns]
+join = "history"
+from = "inferences"
+on = "session_id"
+k = 3
+columns = ["request_id", "prediction", "features"]
+[context.said]
+join = "history"
+from = "feedback"
+on = { user_id = "user_id", prediction = "prediction" }
+span = "20d"
+columns = ["feedback_id", "reward"]
+aggregates = { n = "count", agreeing = "sum(positive)", mean_reward = "mean(reward)" }
+""",
 }
 HEAD = """
 [project]

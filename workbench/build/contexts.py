@@ -13,7 +13,7 @@ import ibis.expr.types as ir
 import pyarrow as pa
 
 from workbench import engine
-from workbench.build import facts
+from workbench.build import facts, log_facts
 from workbench.build.sources import LakeTable, contract_relation
 from workbench.contexts import (
     ContextJoin,
@@ -52,13 +52,17 @@ def join_all(
     reports = {}
     for context in project.contexts:
         join = contexts.get(context.join)
-        taken = facts.prepare(connection, context, tables.get(context.table))
+        times = {option: time_column(option) for option in context.times}
+        if context.log is None:
+            taken = facts.prepare(connection, context, tables.get(context.table))
+        else:
+            taken, times = log_facts.prepare(connection, context, project, tables)
         spec = JoinSpec(
             name=context.name,
             keys=tuple((left, key_column(n)) for n, (left, _) in enumerate(context.on)),
             facts=taken,
             order=facts.ORDER,
-            times={option: time_column(option) for option in context.times},
+            times=times,
             options=context.options,
             as_of=moment,
         )
