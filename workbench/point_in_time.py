@@ -9,6 +9,9 @@ import ibis.expr.types as ir
 
 from workbench import engine
 
+#: A rank that none exceeds.
+_MOST = ibis.literal(2**63 - 1, "int64")
+
 
 def latest(
     rows: ir.Table, facts: ir.Table, *, keys: Sequence[str], monotone: bool = True
@@ -47,17 +50,29 @@ def latest(
 
 
 def _native(rows: ir.Table, facts: ir.Table, keys: Sequence[str], *, monotone: bool) -> ir.Table:
-    # ASOF takes any of several facts at one time, so there may be only one.
-    steps = facts.group_by(*keys, "__t").agg(__rank=facts["__rank"].max())
-    if not monotone:
-        before = ibis.window(group_by=list(keys), order_by="__t", preceding=None, following=0)
-        steps = steps.mutate(__rank=steps["__rank"].max().over(before))
-    steps = steps.rename({f"__at_{key}": key for key in keys}).rename(__at="__t")
-    joined = rows.asof_join(
-        steps,
-        on=rows["__t"] >= steps["__at"],
-        predicates=[rows[key] == steps[f"__at_{key}"] for key in keys],
+    # Sorting by one whole number is twice as fast as by texts, and facts that nobody asks for drop
+    # out. The order makes the numbers the same wherever the engine evaluates them again.
+    asked = rows.select(*keys).distinct()
+    numbers = asked.select(
+        **{f"__of_{key}": asked[key] for key in keys},
+        __key=ibis.row_number().over(order_by=list(keys)),
     )
+
+    def numbered(table: ir.Table) -> ir.Table:
+        return table.join(numbers, [table[key] == numbers[f"__of_{key}"] for key in keys])
+
+    ranks = numbered(facts).select("__key", "__t", "__rank")
+    if not monotone:
+        before = ibis.window(
+            group_by="__key", order_by=["__t", "__rank"], preceding=None, following=0
+        )
+        ranks = ranks.mutate(__rank=ranks["__rank"].max().over(before))
+    # ASOF takes any of several facts at one time, so the rank is part of what is compared.
+    steps = ranks.select(
+        "__rank", __of="__key", __at=ibis.struct({"t": ranks["__t"], "rank": ranks["__rank"]})
+    )
+    asking = numbered(rows.mutate(__upto=ibis.struct({"t": rows["__t"], "rank": _MOST})))
+    joined = asking.asof_join(steps, on=("__upto", "__at"), predicates=[("__key", "__of")])
     found = joined.select("__row", __found=joined["__rank"])
     return found.filter(found["__found"].notnull())
 
