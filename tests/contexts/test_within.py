@@ -167,10 +167,13 @@ def outcomes(inferences: Sequence[Row], facts: Sequence[Row], spec: JoinSpec) ->
         return spec.as_of is not None and max(fact["at"], recorded or fact["at"]) <= spec.as_of
 
     mine: dict[int, list[tuple[Row, float]]] = {row["row_id"]: [] for row in inferences}
+    users: dict[Any, list[Row]] = {}
+    for row in inferences:
+        users.setdefault(row["user"], []).append(row)
     for fact in facts:
         before = [
             row
-            for row in inferences
+            for row in users.get(fact["key_0"], [])
             if row["ts"] is not None
             and same(row, fact)
             and usable(fact)
@@ -206,6 +209,25 @@ def outcomes(inferences: Sequence[Row], facts: Sequence[Row], spec: JoinSpec) ->
             "outcome__reason": reason,
         }
     return result
+
+
+def many_worlds(choose: Choose, n: int) -> tuple[list[Row], list[Row]]:
+    """`n` worlds with users of their own, side by side."""
+    inferences: list[Row] = []
+    facts: list[Row] = []
+    for world in range(n):
+        these, known = some_inferences(choose), some_facts(choose)
+        for row in [*these, *known]:
+            for key in ("user", "key_0"):
+                if row.get(key) is not None:
+                    row[key] = f"{world}:{row[key]}"
+        for row in these:
+            row["row_id"] += len(inferences)
+        for fact in known:
+            fact["nth"] += len(facts)
+        inferences += these
+        facts += known
+    return inferences, facts
 
 
 @st.composite
@@ -250,23 +272,8 @@ def test_is_its_definition_whatever_the_order_of_the_rows(
 
 @pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
 def test_is_its_definition_in_many_worlds_at_once(tables: Tables, spec: JoinSpec) -> None:
-    choose = random.Random(7).choice
-    inferences: list[Row] = []
-    facts: list[Row] = []
-    expected: dict[int, Row] = {}
-    for world in range(300):
-        these, known = some_inferences(choose), some_facts(choose)
-        for row in [*these, *known]:
-            for key in ("user", "key_0"):
-                if row.get(key) is not None:
-                    row[key] = f"{world}:{row[key]}"
-        for row in these:
-            row["row_id"] += len(inferences)
-        for fact in known:
-            fact["nth"] += len(facts)
-        inferences += these
-        facts += known
-        expected |= outcomes(these, known, spec)
+    inferences, facts = many_worlds(random.Random(7).choice, 300)
+    expected = outcomes(inferences, facts, spec)
     tables.fill(inferences=inferences, facts=facts)
     assert difference(run(tables, spec), expected) == []
     reasons = Counter(row["outcome__reason"] for row in expected.values())
@@ -278,28 +285,27 @@ def test_is_its_definition_in_many_worlds_at_once(tables: Tables, spec: JoinSpec
 def test_what_is_credited_adds_up_to_what_happened(tables: Tables, credit: str) -> None:
     """Every fact that has an inference in its horizon is credited once, in one or more shares."""
     spec = replace(PLAIN, options={**OPTIONS, "credit": credit}, as_of=at(100))
-    choose = random.Random(11).choice
-    for _ in range(20):
-        inferences, facts = some_inferences(choose), some_facts(choose)
-        tables.fill(inferences=inferences, facts=facts)
-        found = [row["outcome"] for row in run(tables, spec).values() if row["outcome"]]
-        followed = [
-            fact
-            for fact in facts
-            if any(
-                row["user"] == fact["key_0"]
-                and row["ts"] is not None
-                and row["ts"] <= fact["at"] <= row["ts"] + OPTIONS["horizon"]
-                for row in inferences
-            )
-        ]
-        for field, values in (
-            ("n", [1 for _ in followed]),
-            ("spent", [number(fact["amount"]) for fact in followed]),
-            ("items", [fact["items"] for fact in followed]),
-        ):
-            credited = math.fsum(row[field] or 0 for row in found)
-            assert credited == pytest.approx(math.fsum(v or 0 for v in values), abs=1e-12)
+    inferences, facts = many_worlds(random.Random(11).choice, 60)
+    tables.fill(inferences=inferences, facts=facts)
+    found = run(tables, spec).values()
+    starts: dict[Any, list[datetime]] = {}
+    for row in inferences:
+        if row["ts"] is not None:
+            starts.setdefault(row["user"], []).append(row["ts"])
+    credited: Counter[tuple[str, str]] = Counter()
+    followed: Counter[tuple[str, str]] = Counter()
+    for row in found:
+        for field in ("n", "spent", "items"):
+            credited[row["user"], field] += (row["outcome"] or {}).get(field) or 0
+    for fact in facts:
+        user, horizon = fact["key_0"], OPTIONS["horizon"]
+        if any(start <= fact["at"] <= start + horizon for start in starts.get(user, [])):
+            followed[user, "n"] += 1
+            followed[user, "spent"] += number(fact["amount"]) or 0
+            followed[user, "items"] += fact["items"] or 0
+    assert followed
+    for place in credited.keys() | followed.keys():
+        assert credited[place] == pytest.approx(followed[place], abs=1e-12), place
 
 
 @pytest.mark.parametrize(
@@ -362,17 +368,19 @@ name = "outcomes"
 source = "inferences.jsonl"
 [feedback]
 source = "feedback.jsonl"
-[context.outcome]
-source = "orders.jsonl"
+"""
+CONTEXT = """
+[context.NAME]
+source = "orders*.jsonl"
 join = "within"
 on = { user_id = "buyer" }
 ts = "at"
 known_at = "booked"
 horizon = "1d"
 credit = "CREDIT"
-[context.outcome.aggregates]
+[context.NAME.aggregates]
 converted = "any"
-orders = "count"
+n = "count"
 revenue = "sum(Amount)"
 wait = "time_to_first"
 """
@@ -384,8 +392,11 @@ ORDERS = [
 ]
 
 
-def project(folder: Path, credit: str, orders: Sequence[Row]) -> wb.Workbench:
-    (folder / "workbench.toml").write_text(CONFIG.replace("CREDIT", credit))
+def project(folder: Path, orders: Sequence[Row], **credits: str) -> wb.Workbench:
+    contexts = "".join(
+        CONTEXT.replace("NAME", name).replace("CREDIT", credit) for name, credit in credits.items()
+    )
+    (folder / "workbench.toml").write_text(CONFIG + contexts)
     times = ("01T12", "02T12", "02T12", "05T12", "09T12")
     write(
         folder / "inferences.jsonl",
@@ -404,58 +415,45 @@ def project(folder: Path, credit: str, orders: Sequence[Row]) -> wb.Workbench:
     return wb.open(folder)
 
 
-def revenue(built: wb.Workbench) -> list[Row]:
-    return built.sql(
-        "SELECT outcome.mature AS mature, outcome.converted AS converted, outcome.orders AS n, "
-        "outcome.revenue AS revenue, outcome.wait AS wait FROM enriched_inferences "
-        "ORDER BY request_id"
-    ).table.to_pylist()
+def found(built: wb.Workbench, name: str, field: str) -> list[Any]:
+    rows = built.sql(f"SELECT {name}.{field} AS x FROM enriched_inferences ORDER BY request_id")
+    return [row["x"] for row in rows.table.to_pylist()]
 
 
-@pytest.mark.parametrize(
-    ("credit", "expected"),
-    [
-        ("all", [5.0, 2.5, 2.5, 0.0, None]),
-        ("last", [5.0, 0.0, 2.5, 0.0, None]),
-        ("linear", [5.0, 1.25, 1.25, 0.0, None]),
-    ],
-)
-def test_revenue_through_a_whole_build(
-    tmp_path: Path, credit: str, expected: list[float | None]
-) -> None:
-    built = project(tmp_path, credit, ORDERS)
+def test_revenue_through_a_whole_build(tmp_path: Path) -> None:
+    built = project(tmp_path, ORDERS, every="all", latest="last", shared="linear")
     built.build()
-    rows = revenue(built)
-    assert [row["revenue"] for row in rows] == expected
-    assert [row["mature"] for row in rows] == [True, True, True, True, False]
-    assert [row["converted"] for row in rows][3:] == [False, None]
-    assert rows[0]["wait"] == 6 * 3600
-    reasons = built.status()["contexts"]["outcome"]["reasons"]
-    assert reasons == {"no_event": 1 + (credit == "last"), "not_mature": 1}
-
-
-def test_a_source_without_a_row_says_that_nothing_happened(tmp_path: Path) -> None:
-    built = project(tmp_path, "all", [{**ORDERS[1], "buyer": "other", "amount": None}])
-    built.build()
-    assert [row["revenue"] for row in revenue(built)] == [0, 0, 0, 0, None]
-    assert [row["n"] for row in revenue(built)] == [0, 0, 0, 0, None]
+    assert found(built, "every", "revenue") == [5.0, 2.5, 2.5, 0.0, None]
+    assert found(built, "latest", "revenue") == [5.0, 0.0, 2.5, 0.0, None]
+    assert found(built, "shared", "revenue") == [5.0, 1.25, 1.25, 0.0, None]
+    assert found(built, "shared", "n") == [1.0, 0.5, 0.5, 0.0, None]
+    assert found(built, "every", "mature") == [True, True, True, True, False]
+    assert found(built, "latest", "converted") == [True, False, True, False, None]
+    assert found(built, "every", "wait") == [6 * 3600, 3600, 3600, None, None]
+    reports = built.status()["contexts"]
+    assert reports["every"]["reasons"] == {"no_event": 1, "not_mature": 1}
+    assert reports["latest"]["reasons"] == {"no_event": 2, "not_mature": 1}
 
 
 def test_orders_that_look_alike_are_several_and_a_row_that_was_read_twice_is_one(
     tmp_path: Path,
 ) -> None:
     alike = [{**ORDERS[1], "order_id": n} for n in range(3)]
-    built = project(tmp_path, "all", alike)
-    config = (tmp_path / "workbench.toml").read_text().replace("orders.jsonl", "orders*.jsonl")
-    (tmp_path / "workbench.toml").write_text(config)
     write(tmp_path / "orders-again.jsonl", [alike[1], {**ORDERS[1], "order_id": 9}])
-    built = wb.open(tmp_path)
+    built = project(tmp_path, alike, every="all")
     built.build()
-    assert [row["n"] for row in revenue(built)] == [0, 4, 4, 0, None]
-    assert [row["revenue"] for row in revenue(built)] == [0, 10.0, 10.0, 0, None]
+    assert found(built, "every", "n") == [0, 4, 4, 0, None]
+    assert found(built, "every", "revenue") == [0, 10.0, 10.0, 0, None]
+
+
+def test_a_source_without_a_value_says_that_nothing_happened(tmp_path: Path) -> None:
+    built = project(tmp_path, [{**ORDERS[1], "buyer": "other", "amount": None}], every="all")
+    built.build()
+    assert found(built, "every", "revenue") == [0, 0, 0, 0, None]
+    assert found(built, "every", "n") == [0, 0, 0, 0, None]
 
 
 def test_what_cannot_be_added_up_is_an_error_that_names_the_field(tmp_path: Path) -> None:
-    built = project(tmp_path, "all", [{**ORDERS[1], "amount": "5 EUR"}])
-    with pytest.raises(ConfigError, match=r"context\.outcome.*revenue.*sum\(Amount\)"):
+    built = project(tmp_path, [{**ORDERS[1], "amount": "5 EUR"}], every="all")
+    with pytest.raises(ConfigError, match=r"context\.every.*revenue.*sum\(Amount\)"):
         built.build()

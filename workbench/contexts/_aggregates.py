@@ -153,9 +153,10 @@ def _one(pairs: ir.Table, a: Aggregate, weight: ir.FloatingValue | None) -> ir.V
     value = pairs[_resolved(pairs, a.column)]
     if a.function in ("first", "last"):
         # In a struct a missing value is a value: the first one may be that there is none.
-        held = ibis.struct({"value": value})
+        # Some engines take two aggregates for one where only the values in structs differ.
+        held = ibis.struct({a.name: value})
         place = ibis.struct({"at": pairs["__at"], "order": pairs["__order"]})
-        return (held.argmin(place) if a.function == "first" else held.argmax(place))["value"]
+        return (held.argmin(place) if a.function == "first" else held.argmax(place))[a.name]
     dtype = value.type()
     if a.function in ("min", "max"):
         known = finite(value) if dtype.is_floating() else value
