@@ -29,9 +29,11 @@ def test_the_deploy_hurt_most(built: Built) -> None:
 
 
 def test_bugs_are_resolved_least(built: Built) -> None:
-    groups = built.metrics("reward_mean", "tags[1]")
-    means = {next(iter(row["by"].values())): row["value"] for row in groups}
-    assert min(means, key=lambda topic: means[topic]) == "bug"
+    [worst] = built.sql(
+        """SELECT tags[1] AS topic FROM enriched_inferences WHERE label IS NOT NULL
+           GROUP BY ALL ORDER BY avg((label = '1')::INTEGER) LIMIT 1"""
+    )
+    assert worst["topic"] == "bug"
 
 
 def test_incidents_are_those_that_were_planted(built: Built) -> None:
@@ -42,6 +44,24 @@ def test_incidents_are_those_that_were_planted(built: Built) -> None:
     assert {row["name"]: row["n"] for row in rows} == built.truth.facts["incidents"]
     [deploy] = [row["n"] for row in rows if row["name"] == "deploy of v3"]
     assert deploy == built.truth.facts["incident"]["inferences"]
+
+
+def test_history_holds_what_was_known_before(built: Built) -> None:
+    [row] = built.sql(
+        """SELECT sum(earlier.events) AS events,
+             max(recent.answers) AS most, count(*) FILTER (len(recent.events) <> recent.answers)
+             AS apart FROM enriched_inferences"""
+    )
+    assert row == {"events": built.truth.facts["earlier"]["events"], "most": 5, "apart": 0}
+
+
+def test_the_silent_were_silent_before(built: Built) -> None:
+    rows = built.sql(
+        """SELECT earlier.events = 0 AS silent, count(label) / count(*) AS coverage
+           FROM enriched_inferences WHERE recent.answers = 5 GROUP BY 1 ORDER BY 1"""
+    )
+    assert [row["silent"] for row in rows] == [False, True]
+    assert rows[1]["coverage"] < 0.6 * rows[0]["coverage"]
 
 
 def test_purchases_follow_answers_that_resolved_the_ticket(built: Built) -> None:
