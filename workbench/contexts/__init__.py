@@ -219,6 +219,11 @@ def time_column(option: str) -> str:
     return f"__{option}"
 
 
+def fact_column(facts: ir.Table, name: str) -> ir.Value:
+    """The column of the facts that an option names, however it is spelled."""
+    return facts[next((c for c in facts.columns if c.lower() == name.lower()), name)]
+
+
 def span(duration: timedelta) -> ir.IntervalScalar:
     """A duration as an interval, to the microsecond."""
     return ibis.interval(microseconds=round(duration.total_seconds() * 1_000_000))
