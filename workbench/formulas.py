@@ -11,7 +11,6 @@ from typing import Literal, get_args
 import ibis
 import ibis.expr.types as ir
 
-from workbench import engine
 from workbench.errors import ConfigError, suggest
 
 BinRule = Literal["numpy", "right", "guo", "torchmetrics"]
@@ -289,7 +288,7 @@ def seconds_between(later: ir.TimestampValue, earlier: ir.TimestampValue) -> ir.
     # Some engines give the epoch with its fraction, others without: floor makes them one.
     after, before = (t.epoch_seconds().cast("float64").floor() for t in (later, earlier))
     whole = after - before
-    micros = engine.microseconds(later) - engine.microseconds(earlier)
+    micros = later.microsecond().cast("float64") - earlier.microsecond().cast("float64")
     return (whole * 1e6 + micros) / 1e6
 
 

@@ -7,7 +7,7 @@ from itertools import product
 import pytest
 
 from tests.labels import oracle
-from tests.soundness.tables import Row, Tables, by, difference
+from tests.soundness.tables import ENGINES, Row, Tables, by, difference
 from workbench.labels import bad_value, effective_kind, rewarded, signal_reward
 from workbench.project import Signal
 
@@ -49,9 +49,9 @@ VALUES = (
 CLASSES = ("cat", "2.0", "true")
 
 
-@pytest.fixture(scope="module")
-def tables() -> Tables:
-    return Tables(SCHEMA)
+@pytest.fixture(scope="module", params=ENGINES)
+def tables(request: pytest.FixtureRequest) -> Tables:
+    return Tables(SCHEMA, engine=request.param)
 
 
 def some_events() -> list[Row]:
