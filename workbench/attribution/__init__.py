@@ -8,7 +8,7 @@ session or trace is credited over its steps. Everything is a pure function of Ib
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 
 import ibis
@@ -68,6 +68,7 @@ def attribute(
     window: timedelta,
     aliases: ir.Table | None = None,
     credit: str = "last",
+    keep: Callable[[ir.Table], ir.Table] = lambda table: table,
 ) -> ir.Table:
     """What became of each event.
 
@@ -87,6 +88,9 @@ def attribute(
     credit
         The rule of `credits`: where all goes to the last step of a session or trace, it must be
         possible to tell which one that is.
+    keep
+        Works out an intermediate result that is read several times, such as into a temporary
+        table, and returns it; by default everything is one expression.
 
     Returns
     -------
@@ -116,14 +120,14 @@ def attribute(
     attempts = [(label, label.removesuffix("_scope")) for label in found]
     events = _by_id(_flagged(events), inferences, aliases)
     for label, hits in found.items():
-        renamed = hits.rename(
+        renamed = keep(hits).rename(
             {f"{label}__{name}": name for name in ("request_id", "n_candidates", "tied")}
         )
         events = events.left_join(
             renamed.rename({f"{label}__event": "feedback_id"}),
             events["feedback_id"] == renamed["feedback_id"],
         ).drop(f"{label}__event")
-    return _decide(events, inferences, attempts, fallback)
+    return _decide(events, inferences, attempts, fallback, keep)
 
 
 def _flagged(events: ir.Table) -> ir.Table:
@@ -173,6 +177,7 @@ def _decide(
     inferences: ir.Table,
     attempts: Sequence[tuple[str, str]],
     fallback: Sequence[str],
+    keep: Callable[[ir.Table], ir.Table],
 ) -> ir.Table:
     """Turn what was found into one status per event, in the order of the rules."""
     null_text = ibis.null("string")
@@ -229,7 +234,8 @@ def _decide(
         status=choose(0, "string", ibis.literal("orphan")),
         request_id=choose(2, "string", null_text),
         method=choose(1, "string", null_text),
-        n_candidates=choose(3, "int64", ibis.literal(0, "int64")),
+        # By way of DOUBLE, or Spark would return the smaller type that its literals have.
+        n_candidates=choose(3, "float64", ibis.literal(0.0)).cast("int64"),
         reason=choose(4, "string", reason),
         retracted="retracted",
         chosen_request_id=_side(joined, "chosen_id", sides),
@@ -239,7 +245,7 @@ def _decide(
         __retracts="retracts",
         __unnamed=joined["request_id"].isnull() & ~joined["is_preference"],
     )
-    decided = _follow_retracted(decided)
+    decided = _follow_retracted(keep(decided))
     facts = inferences.select(
         __id="request_id", __inference_ts="ts", __inference_version="model_version"
     )

@@ -7,15 +7,18 @@ keeps the build that it opened, and a build that was killed leaves the previous 
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import ibis
+import ibis.expr.types as ir
 
 from workbench import __version__, attribution, engine, enrich, labels, steps
 from workbench import ingest as ingesting
@@ -207,6 +210,7 @@ def _attribute(
         window=project.window,
         aliases=aliases,
         credit=project.credit,
+        keep=partial(_kept, connection, backend, itertools.count()),
     )
     connection.execute(f"CREATE TABLE narrow.attribution AS {engine.sql_of(found)}")
     credited = attribution.credits(
@@ -217,6 +221,15 @@ def _attribute(
         discount=project.discount,
     )
     connection.execute(f"CREATE TABLE narrow.credits AS {engine.sql_of(credited)}")
+
+
+def _kept(
+    connection: duckdb.DuckDBPyConnection, backend: Any, numbers: Iterator[int], table: ir.Table
+) -> ir.Table:
+    """An intermediate result as a temporary table: read often, worked out and compiled once."""
+    name = f"kept_{next(numbers)}"
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS {engine.sql_of(table)}")
+    return backend.table(name)
 
 
 def _as_of(connection: duckdb.DuckDBPyConnection, given: str | None) -> str | None:
