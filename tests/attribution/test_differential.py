@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.attribution import oracle
-from tests.soundness.tables import Row, Tables, at, by, difference
+from tests.soundness.tables import ENGINES, Row, Tables, at, by, difference
 from workbench import contract
 from workbench.attribution import EVENT_COLUMNS, INFERENCE_COLUMNS, attribute, credits
 
@@ -112,8 +112,13 @@ def apart(rows: list[Row], world: int) -> list[Row]:
     ]
 
 
+@pytest.fixture(scope="module", params=ENGINES)
+def tables(request: pytest.FixtureRequest) -> Tables:
+    return Tables(SCHEMA, engine=request.param)
+
+
 @pytest.fixture(scope="module")
-def tables() -> Tables:
+def duckdb_tables() -> Tables:
     return Tables(SCHEMA)
 
 
@@ -174,7 +179,7 @@ def check_credits(
 @settings(max_examples=20, deadline=None)
 @given(world=worlds(), rule=st.sampled_from(RULES), seed=st.integers(0, 99))
 def test_is_its_definition_whatever_the_order_of_the_rows(
-    tables: Tables, world: World, rule: Rule, seed: int
+    duckdb_tables: Tables, world: World, rule: Rule, seed: int
 ) -> None:
     expected = the_world(world, rule)
     fates, shares = expected.fates(), expected.credits(Fraction(rule[2]))
@@ -182,10 +187,10 @@ def test_is_its_definition_whatever_the_order_of_the_rows(
     events, inferences, aliases = map(list, world)
     for rows in (events, inferences, aliases):
         shuffled.shuffle(rows)
-    tables.fill(events=events, inferences=inferences, aliases=aliases)
-    found = run(tables, rule)
+    duckdb_tables.fill(events=events, inferences=inferences, aliases=aliases)
+    found = run(duckdb_tables, rule)
     assert difference(found, fates) == []
-    check_credits(run_credits(tables, rule), shares, found)
+    check_credits(run_credits(duckdb_tables, rule), shares, found)
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: "-".join(map(str, [*rule[0], *rule[1:]])))

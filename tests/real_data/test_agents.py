@@ -149,6 +149,5 @@ def test_the_credits_of_each_run_add_up_to_one(agents: Workbench) -> None:
             assert credits == pytest.approx([1 / len(credits)] * len(credits), abs=1e-12)
         else:
             assert all(
-                later == pytest.approx(earlier / 0.9)
-                for earlier, later in pairwise(credits)
+                later == pytest.approx(earlier / 0.9) for earlier, later in pairwise(credits)
             )
