@@ -3,8 +3,15 @@
 An inference whose horizon has not ended when the build's knowledge ends is not *mature*: its
 numbers are NULL and ``mature`` is false, which is not the same as "nothing happened".
 
-With ``credit``, a fact that several inferences have in their horizon counts for the last of them
-(last touch) or for each in equal shares (linear); shares of a fact add up to 1.
+An event counts from its time on, ends of the horizon included, and not if it was recorded after the
+build's ``as_of``. Of no event ``any`` is false, ``count`` and ``sum`` are 0, all else is NULL.
+
+With ``credit``, an event that several inferences have in their horizon counts for the last of them
+(last touch; of equal times the greatest ``request_id``) or for each in equal shares (linear). The
+shares of an event add up to 1. The last one may be an inference that is not mature yet.
+
+Two rows that are alike in every column of the source are one event. There is no time at which all
+was known: a leak audit calls the context ``forward``.
 """
 
 from __future__ import annotations
