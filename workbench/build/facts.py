@@ -56,27 +56,48 @@ def prepare(
             *alike,
         ]
     )
-    content = ", ".join(f"{identifier(n)} := {identifier(n)}" for n in columns) or "nothing := 0"
-    order = ", ".join(
-        [
-            *(time_column(option) for option in _by_time(context)),
-            *keys,
+    connection.execute(
+        f"CREATE OR REPLACE TEMP TABLE distinct_facts AS SELECT DISTINCT {listed} "
+        f"FROM {live(table.relation)}"
+    )
+    order = [*_by_time(context), *keys]
+    if not _unique(connection, "distinct_facts", [*keys, *times]):
+        content = ", ".join(f"{identifier(n)} := {identifier(n)}" for n in columns)
+        order += [
             *times,
-            f"md5(CAST(to_json(struct_pack({content})) AS VARCHAR))",
+            f"md5(CAST(to_json(struct_pack({content or 'nothing := 0'})) AS VARCHAR))",
             *alike,
         ]
-    )
     connection.execute(
         f"CREATE OR REPLACE TEMP TABLE {name} AS "
-        f"SELECT *, row_number() OVER (ORDER BY {order}) AS {ORDER} "
-        f"FROM (SELECT DISTINCT {listed} FROM {live(table.relation)})"
+        f"SELECT *, row_number() OVER (ORDER BY {', '.join(order)}) AS {ORDER} FROM distinct_facts"
     )
+    connection.execute("DROP TABLE distinct_facts")
     return tuple(taken)
 
 
+def _unique(connection: duckdb.DuckDBPyConnection, relation: str, columns: Sequence[str]) -> bool:
+    """Whether the rows differ in these columns, so that their content need not order them."""
+    if not columns:
+        return False
+    repeated = f"SELECT 1 FROM {relation} GROUP BY {', '.join(columns)} HAVING count(*) > 1 LIMIT 1"
+    return not engine.scalar(connection, f"SELECT count(*) FROM ({repeated})")
+
+
 def _by_time(context: Context) -> list[str]:
-    """The times in the order in which they rank facts: when they held, then when recorded."""
-    return sorted(context.times, key=lambda option: (option == "known_at", option != "ts"))
+    """SQL of the times in the order in which they rank facts: when they held, when recorded.
+
+    A fact that does not say when it was recorded comes before those that were recorded later: it
+    was known when it happened, or ever since where that has no time.
+    """
+    terms = [time_column(o) for o in sorted(context.times, key=lambda o: o != "ts")]
+    known = time_column("known_at")
+    if known in terms:
+        terms.remove(known)
+        if "ts" in context.times:
+            terms.append(f"coalesce({known}, {time_column('ts')}) NULLS FIRST")
+        terms.append(f"{known} NULLS FIRST")
+    return terms
 
 
 def _without_values(
