@@ -44,6 +44,13 @@ def _print(status: dict[str, Any]) -> None:
     if details:
         click.echo()
         print_table(("what", "which", "rows"), details)
+    off = [clock for clock in status.get("clocks", ()) if clock["skew"] or clock["reason"]]
+    if off:
+        click.echo()
+        print_table(
+            ("clock of", "events", "ahead by (s)", "unknown because"),
+            [(c["source"] or "all events", c["n"], c["skew"], c["reason"] or "") for c in off],
+        )
     if status["contexts"]:
         click.echo()
         print_table(
