@@ -104,6 +104,16 @@ span = "20d"
 columns = ["feedback_id", "reward"]
 aggregates = { n = "count", agreeing = "sum(positive)", mean_reward = "mean(reward)" }
 """,
+    "nearest": """
+[context.handbook]
+source = "handbook*.jsonl"
+join = "nearest"
+embedding = "vector"
+text = "text"
+k = 2
+ts = "at"
+known_at = "known"
+""",
 }
 HEAD = """
 [project]
@@ -138,6 +148,7 @@ TIMES: dict[str, tuple[str, ...]] = {
     "plans": ("begins", "known"),
     "incidents": ("begins",),
     "orders": ("at", "known"),
+    "handbook": ("at", "known"),
 }
 
 
@@ -169,6 +180,8 @@ def world(seed: int) -> World:
                 "confidence": choose.choice([0.25, 0.5, 0.75]),
                 "size": choose.choice([1, 2.5, None]),
                 "latency_ms": choose.choice([None, 100, 3_600_000]),
+                "output": choose.choice(["yes", "no, never", None]),
+                "embedding": choose.choice([[1, 0], [1, 2], [0, 1, 0], None]),
             }
         )
     feedback = []
@@ -237,6 +250,18 @@ def world(seed: int) -> World:
                 "item": choose.choice(["x", "y", None]),
             }
         )
+    handbook = []
+    for n in range(12):
+        seconds = time(15)
+        handbook.append(
+            {
+                "at": iso(seconds),
+                "known": choose.choice([None, iso(seconds + 2 * DAY)]),
+                "vector": choose.choice([[1, 0], [1, 1], [0, 1.5], [1, 0, 0], None]),
+                "title": f"title {n}",
+                "text": choose.choice(["yes or no", "no"]),
+            }
+        )
     return {
         "inferences": inferences,
         "feedback": feedback,
@@ -245,6 +270,7 @@ def world(seed: int) -> World:
         "plans": plans,
         "incidents": incidents,
         "orders": orders,
+        "handbook": handbook,
     }
 
 

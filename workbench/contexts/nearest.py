@@ -214,6 +214,8 @@ def _stored(facts: ir.Table, spec: JoinSpec) -> ir.Table:
 def _figures(facts: ir.Table, spec: JoinSpec) -> ir.Table:
     """How many documents there are, how many of them cannot be compared, and lengths."""
     vector = _vector(fact_column(facts, spec.options["embedding"])).cast("array<float64>")
+    facts = facts.select(__vector=vector)
+    vector = facts["__vector"]
     bad = vector.filter(lambda x: x.isnull() | x.isnan() | x.isinf()).length() > 0
     if spec.options["similarity"] == "cosine":
         bad |= vector.filter(lambda x: x != 0.0).length() == 0
