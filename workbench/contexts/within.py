@@ -17,11 +17,13 @@ was known: a leak audit calls the context ``forward``.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from datetime import UTC
 
 import ibis
 import ibis.expr.types as ir
 
+from workbench import point_in_time
 from workbench.contexts import (
     KNOWN_AT,
     ContextJoin,
@@ -79,46 +81,62 @@ def _within(inferences: ir.Table, facts: ir.Table, spec: JoinSpec) -> ir.Table:
 def _pairs(
     inferences: ir.Table, facts: ir.Table, spec: JoinSpec, now: ir.TimestampScalar
 ) -> ir.Table:
-    """Each inference with each fact in its horizon that is known by now and credited to it.
-
-    Time is cut into pieces at least as long as the horizon, and only facts of an inference's own
-    piece and the next are looked at: a busy key is not joined to all of its facts.
-    """
-    horizon, time = spec.options["horizon"], inferences["ts"].type()
-    seconds = max(1, math.ceil(horizon.total_seconds()))
+    """Each inference with each fact in its horizon that is known by now and credited to it."""
+    time = inferences["ts"].type()
     keys = [key for _, key in spec.keys]
     touch = inferences["request_id" if "request_id" in inferences.columns else "row_id"]
     rows = keyed(inferences, spec, __touch=touch)
     rows = rows.filter(rows["__t"].notnull(), *[rows[key].notnull() for key in keys])
-    rows = rows.mutate(__piece=_piece(rows["__t"], seconds))
-    rows = rows.union(rows.mutate(__piece=rows["__piece"] + 1), distinct=False)
     since = available(facts, spec).cast(time)
     events = facts.filter((since <= now).fill_null(False))
-    at = events[spec.times["ts"]].cast(time)
     events = events.select(
         *[events[key].name(f"__k_{key}") for key in keys],
         *[name for name in columns(spec.options["aggregates"], facts) if name not in keys],
-        __at=at,
+        __at=events[spec.times["ts"]].cast(time),
         __order=events[spec.order].cast("int64"),
-        __of=_piece(at, seconds),
     )
-    pairs = rows.inner_join(
+    credit = spec.options.get("credit", "all")
+    pairs = _latest(rows, events, keys) if credit == "last" else _near(rows, events, keys, spec)
+    pairs = pairs.filter(
+        pairs["__at"] >= pairs["__t"], pairs["__at"] <= pairs["__t"] + span(spec.options["horizon"])
+    )
+    if credit != "linear":
+        return pairs
+    sharing = pairs.count().over(ibis.window(group_by="__order"))
+    return pairs.mutate(__share=1.0 / sharing.cast("float64"))
+
+
+def _latest(rows: ir.Table, events: ir.Table, keys: Sequence[str]) -> ir.Table:
+    """Each fact with the latest inference of its key before it, however long before."""
+    order = [rows[name] for name in ("__t", "__touch", "__row")]
+    nth = ibis.row_number().over(ibis.window(group_by=keys, order_by=order))
+    rows = rows.mutate(__nth=nth.cast("int64"))
+    found = point_in_time.latest(
+        events.select(**{key: events[f"__k_{key}"] for key in keys}, __row="__order", __t="__at"),
+        rows.select(*keys, "__t", __rank="__nth"),
+        keys=keys,
+    ).rename(__of="__row")
+    credited = events.inner_join(found, events["__order"] == found["__of"])
+    return rows.inner_join(
+        credited,
+        [rows["__nth"] == credited["__found"], *[rows[k] == credited[f"__k_{k}"] for k in keys]],
+    )
+
+
+def _near(rows: ir.Table, events: ir.Table, keys: Sequence[str], spec: JoinSpec) -> ir.Table:
+    """Each inference with the facts around its horizon.
+
+    Time is cut into pieces at least as long as the horizon, and only facts of an inference's own
+    piece and the next are looked at: a busy key is not joined to all of its facts.
+    """
+    seconds = max(1, math.ceil(spec.options["horizon"].total_seconds()))
+    rows = rows.mutate(__piece=_piece(rows["__t"], seconds))
+    rows = rows.union(rows.mutate(__piece=rows["__piece"] + 1), distinct=False)
+    events = events.mutate(__of=_piece(events["__at"], seconds))
+    return rows.inner_join(
         events,
         [rows["__piece"] == events["__of"], *[rows[k] == events[f"__k_{k}"] for k in keys]],
     )
-    pairs = pairs.filter(
-        pairs["__at"] >= pairs["__t"], pairs["__at"] <= pairs["__t"] + span(horizon)
-    )
-    credit = spec.options.get("credit", "all")
-    if credit == "last":
-        latest = [ibis.desc(pairs[name]) for name in ("__t", "__touch", "__row")]
-        nth = ibis.row_number().over(ibis.window(group_by="__order", order_by=latest))
-        pairs = pairs.mutate(__nth=nth)
-        return pairs.filter(pairs["__nth"] == 0)
-    if credit == "linear":
-        sharing = pairs.count().over(ibis.window(group_by="__order"))
-        return pairs.mutate(__share=1.0 / sharing.cast("float64"))
-    return pairs
 
 
 def _piece(time: ir.TimestampValue, seconds: int) -> ir.IntegerValue:
