@@ -108,8 +108,13 @@ def worlds(draw: st.DrawFn) -> tuple[list[Row], list[Row]]:
     return some_events(choose, inferences, names), inferences
 
 
+@pytest.fixture(scope="module")
+def tables() -> Tables:
+    return Tables(SCHEMA)
+
+
 @pytest.fixture(scope="module", params=ENGINES)
-def tables(request: pytest.FixtureRequest) -> Tables:
+def each_engine(request: pytest.FixtureRequest) -> Tables:
     return Tables(SCHEMA, engine=request.param)
 
 
@@ -167,16 +172,17 @@ def many(names: Sequence[str]) -> tuple[list[Row], list[Row]]:
 @pytest.mark.parametrize("policy", POLICIES)
 @pytest.mark.parametrize("names", [("truth", "thumb", "stars"), ("thumb", "stars", "fix")])
 def test_is_its_definition_in_many_worlds_at_once(
-    tables: Tables, policy: str, names: tuple[str, ...]
+    each_engine: Tables, policy: str, names: tuple[str, ...]
 ) -> None:
     events, inferences = many(names)
-    tables.fill(events=events, inferences=inferences)
+    each_engine.fill(events=events, inferences=inferences)
     by_request: dict[str | None, list[Row]] = {}
     for event in events:
         by_request.setdefault(event["request_id"], []).append(event)
     # Whether any label event is there is asked once of all events, so the rule is named here.
     reasons: Counter[Any] = Counter()
-    for rule in RULES:
+    # Spark plans a query for as long as DuckDB runs many.
+    for rule in RULES if each_engine.name == "duckdb" else RULES[1::2]:
         signals, *rest = rule
         if not signals and "truth" in names:
             signals = ("truth",)
@@ -184,27 +190,31 @@ def test_is_its_definition_in_many_worlds_at_once(
         for inference in inferences:
             own = by_request.get(inference["request_id"], [])
             expected |= oracle.resolve(own, [inference], policy, signals, *rest)
-        assert difference(run(tables, policy, rule), expected) == []
+        assert difference(run(each_engine, policy, rule), expected) == []
         reasons.update((row["kind"], row["label_reason"]) for row in expected.values())
     by_vote = policy != "latest"
     assert (reasons["label", "tie"] > 0) == ("truth" in names and by_vote)
     assert (reasons["reward", "tie"] > 0) == (policy == "majority")
 
 
-@pytest.mark.parametrize("positive_class", ["1", "cat", "true", '"dog"'])
+@pytest.mark.parametrize(
+    ("each_engine", "positive_class"),
+    [*(("duckdb", name) for name in ("1", "cat", "true", '"dog"')), ("spark", '"dog"')],
+    indirect=["each_engine"],
+)
 @pytest.mark.parametrize("names", [("truth", "thumb"), ("thumb", "stars", "fix")])
 def test_enriched_inferences_keep_every_row_and_pair_probability_with_outcome(
-    tables: Tables, positive_class: str, names: tuple[str, ...]
+    each_engine: Tables, positive_class: str, names: tuple[str, ...]
 ) -> None:
     events, inferences = many(names)
-    tables.fill(events=events, inferences=inferences)
+    each_engine.fill(events=events, inferences=inferences)
     rule: Rule = (names, timedelta(0), None)
     policy = "latest_per_rater_then_mean"
-    rows = tables.run(
+    rows = each_engine.run(
         ("enriched", positive_class, names),
         lambda: with_labels(
-            tables.table("inferences"),
-            expression(tables, policy, rule),
+            each_engine.table("inferences"),
+            expression(each_engine, policy, rule),
             positive_class=positive_class,
             unlabelled=ibis.literal("no_feedback"),
         ),
@@ -220,10 +230,10 @@ def test_enriched_inferences_keep_every_row_and_pair_probability_with_outcome(
     assert len(labels) < len(inferences) == len(rows)
 
 
-def test_columns_have_the_types_of_the_contract(tables: Tables) -> None:
-    run(tables, "mean", RULES[0])
+def test_columns_have_the_types_of_the_contract(each_engine: Tables) -> None:
+    run(each_engine, "mean", RULES[0])
     declared = {name: column.type for name, column in contract.table("labels").columns.items()}
-    assert tables.described(("mean", RULES[0])) == declared
+    assert each_engine.described(("mean", RULES[0])) == declared
 
 
 def labelled(tables: Tables, policy: str, *events: Row, signals: tuple[str, ...] = ()) -> Row:

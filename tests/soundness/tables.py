@@ -55,12 +55,14 @@ class Tables:
         def tables(request: pytest.FixtureRequest) -> Tables:
             return Tables(SCHEMA, engine=request.param)
 
-    Spark is a Spark Connect server in this process. It answers a query of a chain of joins in some
-    tenths of a second, so many worlds in one pair of tables are worth more than many examples.
+    Spark is a Spark Connect server in this process. It plans each query anew, a chain of joins for
+    up to a second, however few the rows: put many worlds into one pair of tables there, and leave
+    the drawing of examples and single cases to DuckDB.
     """
 
     def __init__(self, tables: Mapping[str, Mapping[str, str]], engine: str = "duckdb") -> None:
         self.tables = tables
+        self.name = engine
         self.engine: _DuckDB | _Spark = {"duckdb": _DuckDB, "spark": _Spark}[engine]()
         self._compiled: dict[Any, str] = {}
         self.fill(**dict.fromkeys(tables, ()))
