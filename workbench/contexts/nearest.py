@@ -71,7 +71,7 @@ def _nearest(inferences: ir.Table, facts: ir.Table, spec: JoinSpec) -> ir.Table:
     taken = joined["__best"].notnull()
     fields = {"documents": joined["__documents"].sort(), "score": joined["__best"]}
     if spec.options.get("text") is not None:
-        agreement = _agreement(joined["output"], joined["__text"])
+        agreement = _agreement(joined["output"], joined["__words"])
         fields |= {"agreement": agreement, "distance": 1.0 - agreement}
     # Some engines hold a list that is never NULL to that, even in a struct that is.
     fields["documents"] = ibis.ifelse(
@@ -88,7 +88,7 @@ def _nearest(inferences: ir.Table, facts: ir.Table, spec: JoinSpec) -> ir.Table:
             reason_column(spec.name): reason,
             known_column(spec.name): joined["__known"],
         }
-    ).drop("__best", "__documents", "__text", "__since", "__known", "__why")
+    ).drop("__best", "__documents", "__words", "__since", "__known", "__why")
 
 
 def _documents(
@@ -103,7 +103,9 @@ def _documents(
         __order=facts[spec.order].cast("int64"),
         __since=ibis.null(time) if happened is None else facts[happened].cast(time),
         __known=_known(facts, spec, time),
-        __text=ibis.null("string") if text is None else fact_column(facts, text).cast("string"),
+        __words=ibis.null("array<string>")
+        if text is None
+        else _words(fact_column(facts, text).cast("string")),
     )
     pairs = computed.filter(computed["__rank"].notnull())
     pairs = pairs.select(__of="__row", __rank="__rank", __score="__score", __found="__order")
@@ -120,7 +122,9 @@ def _documents(
         __best=pairs["__score"].max(),
         __since=pairs["__since"].max(),
         __known=pairs["__known"].max(),
-        __text=pairs["__text"].collect().join(" "),
+        # Split here, once per document: an expression over the joined row is worked out again for
+        # every word of the output.
+        __words=pairs["__words"].collect().flatten(),
     )
 
 
@@ -140,9 +144,9 @@ def _words(text: ir.StringValue) -> ir.ArrayValue:
     return words.filter(lambda word: word != "")
 
 
-def _agreement(output: ir.StringValue, known: ir.StringValue) -> ir.FloatingValue:
+def _agreement(output: ir.StringValue, known: ir.ArrayValue) -> ir.FloatingValue:
     said = _words(output)
-    shared = said.intersect(_words(ibis.coalesce(known, "")))
+    shared = said.filter(lambda word: known.contains(word).fill_null(False))
     n = said.length().cast("float64")
     return shared.length().cast("float64") / n.nullif(0.0)
 
@@ -222,7 +226,7 @@ def _figures(facts: ir.Table, spec: JoinSpec) -> ir.Table:
     usable = ((vector.length() > 0) & ~bad).fill_null(False)
     return facts.agg(
         documents=facts.count(),
-        unusable_documents=(~usable).cast("int64").sum().cast("int64").fill_null(0),
+        unusable_documents=facts.count(where=~usable),
         vector_lengths=ibis.ifelse(usable, vector.length(), ibis.null("int64")).nunique(),
     )
 
