@@ -4,7 +4,8 @@ An event counts from the time at which it could be used, the later of ``ts`` and
 only where that lies strictly before the inference. Of the events from ``span`` before the inference
 on, the start included, the last ``k`` are taken. ``aggregates`` are numbers over them; ``columns``
 gives the list ``events``: structs of ``ts`` and the columns, oldest first. Where nothing happened,
-counts are 0 and the list is empty.
+counts are 0 and the list is empty. The work grows with the events that are taken: where a key has
+many, give ``k`` beside ``span``.
 
 With ``from = "inferences"`` an inference is an event from the time of its answer on, which is
 ``ts`` plus ``latency_ms``. All columns of the log can be used.
