@@ -234,6 +234,14 @@ def test_columns_have_the_types_of_the_contract(tables: Tables) -> None:
     assert found == {name: declared[name] for name in found}
 
 
+@pytest.mark.parametrize("rule", RULES[:2], ids=["uniform", "last"])
+def test_credits_have_the_types_of_the_contract(tables: Tables, rule: Rule) -> None:
+    tables.fill(events=[], inferences=[], aliases=[])
+    run_credits(tables, rule)
+    declared = {name: column.type for name, column in contract.table("credits").columns.items()}
+    assert tables.described(("credits", rule)) == declared
+
+
 def one(
     tables: Tables,
     inferences: list[Row],

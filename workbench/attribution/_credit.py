@@ -55,7 +55,7 @@ def credits(
     credited = attribution.filter(
         attribution["status"] == "attributed", attribution["request_id"].notnull()
     )
-    alone = credited.select("feedback_id", "request_id", weight=ibis.literal(1.0, "float64"))
+    alone = credited.select("feedback_id", "request_id", weight=_whole())
     if rule == "last":
         return alone
     scopes = events.select(__event="feedback_id", __scope="scope", __retracts="retracts")
@@ -68,13 +68,17 @@ def credits(
         else_="",
     )
     joined = joined.mutate(__spread=key)
-    result = joined.filter(joined["__spread"] == "").select(
-        "feedback_id", "request_id", weight=ibis.literal(1.0, "float64")
-    )
+    result = joined.filter(joined["__spread"] == "")
+    result = result.select("feedback_id", "request_id", weight=_whole())
     for column in ("session_id", "trace_id"):
         mine = joined.filter(joined["__spread"] == column)
         result = result.union(_spread(mine, inferences, column, rule, discount), distinct=False)
     return result
+
+
+def _whole() -> ir.FloatingScalar:
+    # Cast from text: the literal 1.0 would be a DECIMAL in DuckDB.
+    return ibis.literal("1").cast("float64")
 
 
 def _spread(

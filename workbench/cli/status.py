@@ -44,7 +44,11 @@ def _print(status: dict[str, Any]) -> None:
     if details:
         click.echo()
         print_table(("what", "which", "rows"), details)
-    off = [clock for clock in status.get("clocks", ()) if clock["skew"] or clock["reason"]]
+    off = [
+        clock
+        for clock in status.get("clocks", ())
+        if clock["skew"] or clock["reason"] == "inconsistent"
+    ]
     if off:
         click.echo()
         print_table(
