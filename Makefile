@@ -3,11 +3,11 @@
 #   make demo    install into .venv, write and build a demo project, serve the dashboard
 #   make test    install what the tests need, Chromium included, and run all of them
 #
-# Others: make lint, make check (lint and test), make serve, make clean.
+# Others: make lint, make check (lint and test), make serve, make feast, make clean.
 # PROJECT=dir is the project that `make serve` shows; PYTEST_ARGS goes to pytest.
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve test lint check docs chromium clean
+.PHONY: help install demo serve test lint check docs feast chromium clean
 
 VENV ?= .venv
 PROJECT ?= data/demo
@@ -77,6 +77,14 @@ lint: $(VENV)/.lint
 
 check: lint test
 
+# Compares the point-in-time join with Feast's. Feast wants another pandas than constraints.txt.
+feast:
+	@$(MAKE) --no-print-directory VENV=$(VENV)-feast $(VENV)-feast/.created
+	@grep -v '^pandas==' constraints.txt > $(VENV)-feast/constraints.txt
+	@$(VENV)-feast/bin/python -m pip --disable-pip-version-check -qq install \
+		-c $(VENV)-feast/constraints.txt -e . --group test --group feast --group bench
+	$(VENV)-feast/bin/python -m pytest tests/feast $(PYTEST_ARGS)
+
 # The references that are made from the contract and from the command line.
 docs: $(VENV)/.installed
 	$(PY) docs/generate.py
@@ -86,5 +94,5 @@ chromium:
 	@sh .ci/chromium.sh
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis \
+	rm -rf $(VENV) $(VENV)-feast .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis \
 		build dist test-results data/demo
