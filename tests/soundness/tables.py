@@ -84,6 +84,11 @@ class Tables:
             self._compiled[key] = str(self.engine.backend.compile(expression()))
         return self.engine.read(self._compiled[key]).to_pylist()
 
+    def keep(self, name: str, expression: ir.Table) -> ir.Table:
+        """The rows of an expression as a table of their own, as a build keeps them."""
+        self.engine.replace(name, self.engine.read(str(self.engine.backend.compile(expression))))
+        return self.table(name)
+
     def described(self, key: Any) -> dict[str, str]:
         """The columns and DuckDB types of an expression that was run under `key`."""
         names = {arrow: kind for kind, arrow in ARROW.items()}
