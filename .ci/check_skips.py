@@ -19,7 +19,7 @@ ALLOWED: tuple[tuple[str, str], ...] = (
 REAL_DATA = r"WORKBENCH_REAL_DATA"
 
 #: Test modules of which at least one test must have passed.
-REQUIRED = ("browser", "wheel", "architecture")
+REQUIRED = ("browser", "wheel", "architecture", "portability")
 
 
 def real_data_exists() -> bool:

@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 PASSED = "".join(
     f'<testcase classname="tests.{kind}.test_{kind}" name="test_it"/>'
-    for kind in ("browser", "wheel", "architecture", "real")
+    for kind in ("browser", "wheel", "architecture", "portability", "real")
 )
 SKIPPED = (
     '<testcase classname="tests.x.test_x" name="test_it">'
