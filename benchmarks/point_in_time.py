@@ -79,7 +79,9 @@ def world(
         f"{TIME.format('hash(i * 13 + 2)')} AS ts FROM range({events}) t(i) ORDER BY hash(i)"
     )
     connection.execute("CREATE SCHEMA narrow")
-    connection.execute("CREATE TABLE narrow.readings AS SELECT 0::BIGINT AS ingest_id, true AS live")
+    connection.execute(
+        "CREATE TABLE narrow.readings AS SELECT 0::BIGINT AS ingest_id, true AS live"
+    )
     file = folder / f"facts-{keys}.parquet"
     connection.execute(f"COPY given TO {engine.literal(str(file))} (FORMAT parquet)")
     connection.execute(f"SET VARIABLE root = {engine.literal(str(folder) + '/')}")
@@ -116,7 +118,8 @@ def contestants(
 
     def read(name: str, fact: str) -> Callable[[], pa.Table]:
         return lambda: connection.sql(
-            f"SELECT row_id, {fact} AS fact FROM out_{name} WHERE {fact} IS NOT NULL ORDER BY row_id"
+            f"SELECT row_id, {fact} AS fact FROM out_{name} "
+            f"WHERE {fact} IS NOT NULL ORDER BY row_id"
         ).to_arrow_table()
 
     def latest() -> None:

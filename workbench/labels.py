@@ -33,7 +33,7 @@ def number(text: ir.StringValue) -> ir.FloatingValue:
     # Engines also read 1_000, 0x1F and 1e400; none of them is a value that was sent.
     written = bare.re_search(r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$")
     value = ibis.ifelse(written, bare, ibis.null("string")).try_cast("float64")
-    return ibis.ifelse(value.isnan() | value.isinf(), ibis.null("float64"), value)
+    return ibis.ifelse(value.isnan() | (value.abs() == float("inf")), ibis.null("float64"), value)
 
 
 def signal_reward(events: ir.Table, signals: Mapping[str, Signal]) -> ir.FloatingValue:

@@ -70,7 +70,10 @@ def test_constraints_are_plain_and_cover_what_is_declared():
 
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     declared = list(project["project"]["dependencies"])
-    for group in project["dependency-groups"].values():
+    for name, group in project["dependency-groups"].items():
+        # These are optional; Feast even needs an environment of its own, with an older pandas.
+        if name in ("feast", "bench"):
+            continue
         declared += [entry for entry in group if isinstance(entry, str)]
     for requirement in map(Requirement, declared):
         version = pinned.get(canonicalize_name(requirement.name))
