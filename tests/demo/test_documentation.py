@@ -68,6 +68,7 @@ def test_the_documentation_has_the_planted_numbers(demo: tuple[Path, DemoTruth])
         f"{facts['attributions']['fault_explained']} explained answers",
         f"{facts['attributions']['flipped']} of {facts['attributions']['tried']} predictions",
         f"with {facts['incidents']['deploy of v3']} answers",
+        f"{facts['handbook']['same_article']:,} times",
         f"{facts['handbook']['articles']} verified support articles",
     ):
         assert number in text

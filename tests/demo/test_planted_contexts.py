@@ -96,6 +96,27 @@ def test_tickets_are_reopened_after_answers_that_did_not_help(built: Built) -> N
     assert row["unresolved"] > 1.5 * row["resolved"]
 
 
+def test_the_nearest_article_is_on_the_topic(built: Built) -> None:
+    planted = built.truth.facts["handbook"]
+    [row] = built.sql(
+        """SELECT count(*) FILTER (handbook.documents[1].article = item_id) AS same_article,
+             count(*) FILTER (handbook.documents[1].topic = tags[1]) AS same_topic
+           FROM enriched_inferences"""
+    )
+    assert row == {name: planted[name] for name in row}
+
+
+def test_apologies_are_not_in_the_handbook(built: Built) -> None:
+    rows = built.sql(
+        """SELECT starts_with(output, 'Sorry') AS apology, avg(handbook.agreement) AS agreement
+           FROM enriched_inferences WHERE features.language = 'en' AND handbook IS NOT NULL
+           GROUP BY 1 ORDER BY 1"""
+    )
+    answers, apologies = rows
+    assert apologies["apology"]
+    assert apologies["agreement"] < 0.8 * answers["agreement"]
+
+
 def test_logged_attributions_add_up_and_miss_the_fault(built: Built) -> None:
     """The model is as sure in the language in which it fails as in any other."""
     planted = built.truth.facts["attributions"]

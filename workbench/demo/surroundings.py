@@ -55,7 +55,7 @@ def facts(
             "recent": _recent(calls, log["latency"].to_numpy()),
             "earlier": int((earlier > 0).sum()),
             "handbook": articles["embedded"],
-            "facts": claims["claims"],
+            "facts": claims["supported"] + claims["contradicted"],
         },
         "incidents": incidents,
         "outcome": outcome,
