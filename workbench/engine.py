@@ -136,7 +136,7 @@ def spark(session: Any) -> Any:
             return arg.is_(sge.Null()).not_()
 
         def visit_Strip(self, op: Any, *, arg: Any) -> Any:  # noqa: N802
-            # A plain TRIM leaves tabs and line breaks; the two codes have no escape in Spark.
+            # A plain TRIM leaves tabs; Spark reads the \v and \f that Ibis writes as the letters.
             space = self.f.concat(" \t\n\r", self.f.anon.char(11), self.f.anon.char(12))
             return sge.Trim(this=arg, expression=space, position="BOTH")
 
@@ -162,6 +162,26 @@ def spark(session: Any) -> Any:
 def sql_of(expression: ir.Expr) -> str:
     """The DuckDB SQL of an Ibis expression, for running rather than for reading."""
     return str(ibis.duckdb.compile(expression))
+
+
+@ibis.udf.scalar.builtin(name="regexp_extract_all")  # type: ignore[untyped-decorator]
+def _extract_all(text: str, pattern: str, group: int) -> list[str]:  # type: ignore[empty-body]
+    """Called so by DuckDB and by Spark; Ibis has no operation for it."""
+
+
+def all_matches(text: ir.StringValue, pattern: str, group: int) -> ir.ArrayValue:
+    """What one group of a regular expression matched, for each match in `text`, in order."""
+    return _extract_all(text, pattern, group)
+
+
+def pattern_problem(pattern: str) -> str | None:
+    """Why DuckDB does not take a regular expression; None where it does."""
+    with duckdb.connect(":memory:") as connection:
+        try:
+            connection.execute("SELECT regexp_matches('', ?)", [pattern])
+        except duckdb.Error as error:
+            return message(error)
+    return None
 
 
 def is_duckdb(expression: ir.Expr) -> bool:

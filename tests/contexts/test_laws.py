@@ -114,6 +114,16 @@ k = 2
 ts = "at"
 known_at = "known"
 """,
+    "claims": """
+[context.policy]
+source = "triples*.jsonl"
+join = "claims"
+pattern = '(\\w+) allows (\\d+)'
+path = "terms/days"
+ts = "begins"
+valid_to = "ends"
+known_at = "known"
+""",
 }
 HEAD = """
 [project]
@@ -149,7 +159,10 @@ TIMES: dict[str, tuple[str, ...]] = {
     "incidents": ("begins",),
     "orders": ("at", "known"),
     "handbook": ("at", "known"),
+    "triples": ("begins", "known"),
 }
+#: Answers that make a claim; the triples of `world` support and contradict some of them.
+SENTENCES = ("gold allows 30", "Gold allows 14", "free allows 30", "free allows 9", "iron allows 1")
 
 
 def iso(seconds: float) -> str:
@@ -180,7 +193,7 @@ def world(seed: int) -> World:
                 "confidence": choose.choice([0.25, 0.5, 0.75]),
                 "size": choose.choice([1, 2.5, None]),
                 "latency_ms": choose.choice([None, 100, 3_600_000]),
-                "output": choose.choice(["yes", "no, never", None]),
+                "output": choose.choice(["yes", "no, never", None, *SENTENCES]),
                 "embedding": choose.choice([[1, 0], [1, 2], [0, 1, 0], None]),
             }
         )
@@ -262,6 +275,25 @@ def world(seed: int) -> World:
                 "text": choose.choice(["yes or no", "no"]),
             }
         )
+    triples = []
+    for n in range(24):
+        begins = time(20)
+        subject, predicate, value = choose.choice(
+            [
+                *(("gold", "terms", "long"), ("free", "terms", choose.choice(["long", "short"]))),
+                *(("long", "days", 30), ("short", "days", choose.choice([9, 14]))),
+            ]
+        )
+        triples.append(
+            {
+                "subject": subject,
+                "predicate": predicate,
+                "object": value,
+                "begins": choose.choice([None, iso(begins)]) if n > 4 else iso(begins),
+                "ends": choose.choice([None, "9999-12-31", iso(begins + 6 * DAY)]),
+                "known": choose.choice([None, iso(begins), iso(begins + 2 * DAY)]),
+            }
+        )
     return {
         "inferences": inferences,
         "feedback": feedback,
@@ -271,6 +303,7 @@ def world(seed: int) -> World:
         "incidents": incidents,
         "orders": orders,
         "handbook": handbook,
+        "triples": triples,
     }
 
 

@@ -56,6 +56,11 @@ SCHEMA: dict[str, dict[str, str]] = {
         "amount": NUMBER,
         "pieces": WHOLE,
     },
+    "triples": {
+        "nth": WHOLE,
+        **dict.fromkeys(("subject", "predicate", "object"), TEXT),
+        **dict.fromkeys(("since", "until", "known"), TIME),
+    },
 }
 SIGNALS = {
     signal.name: signal
@@ -151,6 +156,21 @@ JOINS: dict[str, tuple[str, JoinSpec]] = {
             options={"k": 3, "span": timedelta(hours=30), "aggregates": AGGREGATES},
         ),
     ),
+    "claims": (
+        "triples",
+        JoinSpec(
+            name="policy",
+            keys=(),
+            facts=(),
+            order="nth",
+            times={"ts": "since", "valid_to": "until", "known_at": "known"},
+            options={
+                "pattern": r"(\w+) allows (\w+)",
+                "path": "terms/days",
+                **{name: name for name in ("subject", "predicate", "object")},
+            },
+        ),
+    ),
 }
 
 
@@ -181,7 +201,7 @@ def some_rows() -> dict[str, list[Row]]:
                 "step": choose((None, 0, 1, 2)),
                 "prediction": choose((None, "cat", '"dog"', "1", "0.0", "true")),
                 "device": choose((None, "phone", "desk", "tv")),
-                "output": choose((None, "same", "other")),
+                "output": choose((None, "same", "gold allows 30, iron allows 9")),
                 "score": choose((None, p, p, float("nan"))),
                 "confidence": choose((None, p)),
                 "probabilities": choose((None, [p, 1 - p], [0.1, 0.2, 0.7], [p, p], [1.0, 0.0])),
@@ -262,6 +282,26 @@ def some_rows() -> dict[str, list[Row]]:
         }
         for _ in range(250)
     ]
+    triples = []
+    for subject, predicate, objects in (
+        ("Gold", "terms", ("long", "short")),
+        ("iron", "terms", ("short",)),
+        ("long", "days", ("30", "30.0")),
+        ("short", "days", ("9", "14")),
+    ):
+        for _ in range(4):
+            since = time(24)
+            triples.append(
+                {
+                    "nth": len(triples),
+                    "subject": subject,
+                    "predicate": predicate,
+                    "object": choose(objects),
+                    "since": choose((None, since)),
+                    "until": choose((None, since + timedelta(hours=20))),
+                    "known": choose((None, since + timedelta(hours=2))),
+                }
+            )
     for facts, clock in ((profiles, "since"), (orders, "at")):
         facts.sort(key=lambda fact: (fact[clock], fact["known"] or fact[clock]))
         for nth, fact in enumerate(facts):
@@ -273,6 +313,7 @@ def some_rows() -> dict[str, list[Row]]:
         "devices": devices,
         "profiles": profiles,
         "orders": orders,
+        "triples": triples,
     }
 
 
