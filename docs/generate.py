@@ -1,7 +1,7 @@
 """Writes the references that are made from the code.
 
-They are the data dictionary, the JSON Schema of the feedback payload, the command line, and the
-joins of contexts.
+They are the data dictionary, the JSON Schema of the feedback payload, the command line, the joins
+of contexts, and the metrics.
 
 ``python docs/generate.py`` writes them, ``--check`` only says whether they are current.
 """
@@ -158,6 +158,50 @@ def joins() -> str:
     return "\n".join([*lines, ""])
 
 
+def metric_guide() -> str:
+    """Render what every metric says of itself as Markdown."""
+    from workbench.metrics import FAMILIES, REASONS, metrics
+
+    lines = [
+        "# Metrics",
+        "",
+        NOTE,
+        "",
+        "`workbench metrics --only NAME` gives the value with a 95 % interval, `n` (rows in it)",
+        "and `n_labelled`; `--by` gives it by group. Parameters stand in brackets, as in",
+        "`ece(bins=20, bin_rule='guo')`. What is undefined is NULL with a reason: "
+        + ", ".join(f"`{reason}`" for reason in REASONS)
+        + ".",
+    ]
+    for family, title in FAMILIES.items():
+        of_family = [metric for metric in metrics if metric.family == family]
+        if not of_family:
+            continue
+        lines += ["", f"## {title}"]
+        for metric in of_family:
+            guide = metric.guide
+            lines += ["", f"### {metric.name}", "", guide.at_a_glance]
+            for heading, text in (
+                ("What it shows", guide.shows),
+                ("How to read it", guide.read),
+                ("What to do", guide.do),
+                ("Definition", guide.definition),
+            ):
+                lines += ["", f"**{heading}.** {text.replace('``', '`')}"]
+            better = {"none": "neither direction is better"}.get(
+                metric.better, f"{metric.better} is better"
+            )
+            needs = ", ".join(f"`{column}`" for column in metric.needs)
+            lines += ["", f"*Reads {needs}; over {metric.over} rows; {better}.*"]
+            if metric.params:
+                lines += ["", "| parameter | default | meaning |", "| --- | --- | --- |"]
+            for name, param in metric.params.items():
+                choices = ": " + ", ".join(f"`{c}`" for c in param.choices) if param.choices else ""
+                about = param.about.removesuffix(".") + choices + "."
+                lines.append(f"| `{name}` | `{param.default}` | {cell(about)} |")
+    return "\n".join([*lines, ""])
+
+
 def _default(value: object) -> str:
     if value is None or value == ():
         return ""
@@ -166,6 +210,7 @@ def _default(value: object) -> str:
 
 GENERATED = {
     "joins.md": joins,
+    "metrics.md": metric_guide,
     "data-dictionary.md": data_dictionary,
     f"feedback.v{contract.FEEDBACK_SCHEMA_VERSION}.schema.json": feedback_schema,
     "cli.md": command_line,

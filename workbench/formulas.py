@@ -122,6 +122,29 @@ def mean_interval(
     return usable.ifelse(low, _null()), usable.ifelse(high, _null())
 
 
+def normal_interval(
+    mean: ir.FloatingValue, variance: ir.FloatingValue, n: ir.NumericValue, z: float = Z95
+) -> tuple[ir.FloatingValue, ir.FloatingValue]:
+    """Interval of the mean of any values, ``mean +- z * sqrt(variance / n)``.
+
+    Parameters
+    ----------
+    mean, variance, n
+        Mean, sample variance and number (or effective number) of the values.
+    z
+        Quantile of the normal distribution; the default gives 95 %.
+
+    Returns
+    -------
+    tuple
+        Lower and upper end, both NULL where `n` < 2.
+    """
+    count = _double(n)
+    half = z * (ibis.greatest(variance, 0.0) / count.nullif(0.0)).sqrt()
+    known = (count >= 2.0) & variance.notnull()
+    return known.ifelse(mean - half, _null()), known.ifelse(mean + half, _null())
+
+
 # -- uncertainty of one prediction -----------------------------------------------------------------
 
 

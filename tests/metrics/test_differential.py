@@ -19,7 +19,8 @@ from tests.metrics.rows import (
     table,
 )
 from workbench.metrics import evaluate
-from workbench.metrics.ece import cells, estimate
+from workbench.metrics._pairs import cells
+from workbench.metrics.ece import estimate
 
 RULES = ("numpy", "right", "guo", "torchmetrics", "equal_mass")
 
@@ -145,8 +146,10 @@ def test_the_interval_of_ece_covers_the_true_one(shift: float, least: float) -> 
         y = (rng.random(300) < np.clip(p - shift, 0, 1)).astype(float)
         cells = expected_bins(p, 10, "numpy") * 2 + y
         keys, place, counts = np.unique(cells, return_inverse=True, return_counts=True)
-        means = np.bincount(place, weights=p) / counts
-        found = estimate({"bin": keys // 2, "y": keys % 2, "n": counts, "p": means})
+        sums = np.bincount(place, weights=p)
+        found = estimate(
+            {"bin": keys // 2, "y": keys % 2, "rows": counts, "n": counts, "ww": counts, "sp": sums}
+        )
         assert found.low is not None
         assert found.high is not None
         covered.append(found.low <= true <= found.high)
@@ -163,8 +166,14 @@ def test_the_interval_is_the_same_each_time() -> None:
 @pytest.mark.parametrize("rule", RULES)
 def test_the_state_of_ece_compiles_for_spark_sql(rule: str) -> None:
     rows = ibis.table(
-        {"calibration_p": "float64", "calibration_y": "float64", "group_0": "string"}, name="rows"
+        {
+            "calibration_p": "float64",
+            "calibration_y": "float64",
+            "group_0": "string",
+            "weight": "float64",
+        },
+        name="rows",
     )
     state = cells(rows, ("group_0",), bins=10, bin_rule=rule)
-    assert state.columns == ("group_0", "bin", "y", "n", "p")
+    assert state.columns == ("group_0", "bin", "y", "rows", "n", "ww", "sp", "spp")
     assert ibis.to_sql(state, dialect="databricks")

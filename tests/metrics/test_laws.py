@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from tests.metrics.rows import SCHEMA, table
 from workbench.errors import ConfigError
-from workbench.metrics import REASONS, evaluate, metrics
+from workbench.metrics import FAMILIES, REASONS, evaluate, metrics
 
 NAN = float("nan")
 KEYS = ["metric", "by", "value", "low", "high", "n", "n_labelled", "reason"]
@@ -65,15 +65,18 @@ def is_sound(row: dict[str, Any]) -> None:
         assert math.isfinite(row["value"])
         assert row["n"] > 0
         if row["low"] is not None:
-            assert 0 <= row["low"] <= row["value"] <= row["high"]
+            assert row["low"] <= row["value"] <= row["high"]
 
 
 @pytest.mark.parametrize("name", metrics.names())
 def test_a_metric_says_what_it_is(name: str) -> None:
     metric = metrics.get(name)
     assert metric.name == name
-    assert metric.about.endswith(".")
-    assert metric.about[0].isupper()
+    guide = metric.guide
+    for text in (metric.about, guide.shows, guide.read, guide.do, guide.definition):
+        assert text.endswith((".", "`.", ".)"))
+        assert text[0].isupper() or text[0] in "`0123456789"
+    assert metric.family in FAMILIES
     assert metric.needs
     assert metric.better in ("higher", "lower", "none")
     assert all(param.about for param in metric.params.values())
@@ -118,6 +121,37 @@ def test_a_group_does_not_depend_on_the_others(rows: list[dict[str, Any]]) -> No
     alone = evaluate(table([row for row in rows if row["model_version"] == version]), CALLS, ())
     chosen = [row for row in together if row["by"]["model_version"] == version]
     assert all(close(a, b) for a, b in zip(chosen, alone, strict=True))
+
+
+@law
+@given(some_rows)
+def test_weight_one_is_no_weight(rows: list[dict[str, Any]]) -> None:
+    plain = evaluate(table(rows), CALLS, ["model_version"])
+    ones = table(rows).mutate(w=ibis.literal(1.0))
+    assert all(
+        close(a, b)
+        for a, b in zip(plain, evaluate(ones, CALLS, ["model_version"], weight="w"), strict=True)
+    )
+
+
+@law
+@given(st.lists(st.tuples(a_row, st.integers(0, 3)), min_size=1, max_size=20))
+def test_weight_two_is_the_row_twice(rows: list[tuple[dict[str, Any], int]]) -> None:
+    """The values are; the number of rows stays, and the interval is that of the effective size."""
+    weighted = ibis.memtable(
+        table([row for row, _ in rows])
+        .to_pyarrow()
+        .append_column("w", pa.array([float(w) for _, w in rows], pa.float64()))
+    )
+    repeated = table([row for row, times in rows for _ in range(times)])
+    for one, other in zip(
+        evaluate(weighted, CALLS, (), weight="w"), evaluate(repeated, CALLS, ()), strict=True
+    ):
+        is_sound(one)
+        if other["value"] is None:
+            assert one["value"] is None
+        else:
+            assert one["value"] == pytest.approx(other["value"], rel=1e-9, abs=1e-12)
 
 
 @law
@@ -282,6 +316,7 @@ def test_adding_a_metric_is_adding_one_file(tmp_path: Any, monkeypatch: Any) -> 
         "from __future__ import annotations\n\n"
         "from workbench.metrics import simple_metric\n\n"
         "metric = simple_metric(\n"
+        '    family="quality",\n'
         "    expr=lambda rows: rows.latency_ms / 1000,\n"
         '    needs=("latency_ms",),\n'
         '    better="lower",\n'

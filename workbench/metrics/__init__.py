@@ -1,7 +1,7 @@
 """Metrics of the labelled inferences: one file each, evaluated for any groups, with n and interval.
 
 A file that declares ``metric`` is all that a new metric needs; its name is the file's, and what it
-says about itself is the first line of the file's docstring.
+says about itself is the file's docstring.
 """
 
 from __future__ import annotations
@@ -9,23 +9,29 @@ from __future__ import annotations
 from workbench.metrics._calls import MetricCall, check_params, parse_call, parse_calls, split_calls
 from workbench.metrics._evaluate import evaluate
 from workbench.metrics._metric import (
+    FAMILIES,
     REASONS,
     Estimate,
+    Guide,
     Metric,
     Param,
+    guide_of,
     metrics,
     simple_metric,
     state_metric,
 )
 
 __all__ = [
+    "FAMILIES",
     "REASONS",
     "Estimate",
+    "Guide",
     "Metric",
     "MetricCall",
     "Param",
     "check_params",
     "evaluate",
+    "guide_of",
     "metrics",
     "parse_call",
     "parse_calls",

@@ -14,7 +14,13 @@ Array = np.ndarray[Any, Any]
 
 
 def cell_bootstrap(
-    counts: Array, value: float, statistic: Callable[[Array], Array]
+    counts: Array,
+    value: float,
+    statistic: Callable[[Array], Array],
+    *,
+    size: float | None = None,
+    floor: float = 0.0,
+    ceiling: float = np.inf,
 ) -> tuple[float | None, float | None]:
     """Resample cell counts for the basic bootstrap interval of a statistic of them.
 
@@ -25,16 +31,23 @@ def cell_bootstrap(
     The interval is the basic one, (2 value - q97.5, 2 value - q2.5), which turns the bias of the
     replicates the right way round: a statistic that is biased upwards, such as a calibration error,
     is even more so in its replicates, and their plain percentiles would lie above the truth.
-    It is widened where necessary to contain `value`, and cut at 0.
+    It is widened where necessary to contain `value`, and cut at `floor` and `ceiling`.
 
     Parameters
     ----------
     counts
-        Number of rows in each cell, in an order that does not depend on the order of the rows.
+        Number of rows, or sum of their weights, in each cell, in an order that does not depend on
+        the order of the rows.
     value
-        The statistic of `counts`; not negative.
+        The statistic of `counts`.
     statistic
-        From counts of shape (replicates, cells) to values of shape (replicates,).
+        From counts of shape (replicates, cells), which add up to the same total as `counts`, to
+        values of shape (replicates,). A NaN is a replicate in which it is undefined; it is left
+        out.
+    size
+        Effective number of rows, if weights make it another than the sum of `counts`.
+    floor, ceiling
+        Range of the statistic.
 
     Returns
     -------
@@ -42,13 +55,18 @@ def cell_bootstrap(
         Lower and upper end; both None where all rows are in one cell, for then no replicate can
         differ from the sample and its width of 0 would say nothing.
     """
-    total = int(counts.sum())
-    if np.count_nonzero(counts) < 2:
+    total = float(counts.sum())
+    drawn = round(total if size is None else size)
+    if np.count_nonzero(counts) < 2 or drawn < 1:
         return None, None
-    draws = np.random.default_rng(SEED).multinomial(total, counts / total, size=REPLICATES)
-    lower, upper = np.quantile(statistic(draws.astype(np.float64)), [0.025, 0.975])
+    draws = np.random.default_rng(SEED).multinomial(drawn, counts / total, size=REPLICATES)
+    found = statistic(draws * (total / drawn))
+    found = found[~np.isnan(found)]
+    if not len(found):
+        return None, None
+    lower, upper = np.quantile(found, [0.025, 0.975])
     low, high = 2 * value - float(upper), 2 * value - float(lower)
-    return max(0.0, min(low, value)), max(high, value)
+    return max(floor, min(low, value)), min(ceiling, max(high, value))
 
 
 def calibrated_noise(n: Array, p: Array, total: float) -> float:

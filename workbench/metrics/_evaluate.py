@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ import pyarrow as pa
 from workbench import formulas
 from workbench.errors import ConfigError, suggest
 from workbench.metrics._calls import MetricCall, check_params, parse_call
-from workbench.metrics._metric import Estimate, Metric, metrics
+from workbench.metrics._metric import Estimate, Metric, State, metrics
 
 Execute = Callable[[ir.Table], pa.Table]
 Key = tuple[Any, ...]
@@ -25,11 +26,13 @@ def evaluate(
     calls: Sequence[MetricCall | str],
     by: Sequence[str] = (),
     execute: Execute | None = None,
+    weight: str | None = None,
 ) -> list[dict[str, Any]]:
     """Values of metrics, for the whole table or for each group of it.
 
     A row is labelled when its label or its reward is known. Rows whose value is NULL or NaN are
-    left out and not counted.
+    left out and not counted; where rows are weighted, those whose weight is not a positive number
+    as well.
 
     Parameters
     ----------
@@ -41,6 +44,9 @@ def evaluate(
         Grouping columns. A NULL value is a group of its own.
     execute
         Runs an expression; by default on the table's own backend.
+    weight
+        Column of weights. A row of weight 2 counts as two rows for the value; the interval is that
+        of the effective sample size, (sum of w)^2 / sum of w^2 (Kish 1965).
 
     Returns
     -------
@@ -59,20 +65,25 @@ def evaluate(
     params = [check_params(call) for call in parsed]
     wanted = [metrics.get(call.name) for call in parsed]
     by = tuple(dict.fromkeys(by))
-    for column in by:
+    for column, use in [
+        *((name, "group") for name in by),
+        *([(weight, "weight")] if weight else []),
+    ]:
         if column not in table.columns:
             raise ConfigError(
-                f"There is no column {column!r} to group by.", suggest(column, table.columns)
+                f"There is no column {column!r} to {use} by.", suggest(column, table.columns)
             )
     run = execute or _run
     present = [set(metric.needs) <= set(table.columns) for metric in wanted]
-    rows, keys = _prepare(table, [m for m, ok in zip(wanted, present, strict=True) if ok], by)
+    usable = [m for m, ok in zip(wanted, present, strict=True) if ok]
+    rows, keys = _prepare(table, usable, by, weight)
 
     simple = [i for i, m in enumerate(wanted) if present[i] and m.expr is not None]
-    groups = _scan(rows, keys, {i: wanted[i] for i in simple}, run)
+    groups = _scan(rows, keys, {i: wanted[i] for i in simple}, run, weighted=weight is not None)
+    states = _States(rows.filter(rows.weight.notnull()) if weight else rows, keys, run)
     for i, metric in enumerate(wanted):
         if present[i] and metric.state is not None:
-            for key, estimate in _estimates(metric, rows, keys, params[i], run).items():
+            for key, estimate in states.estimates(metric, params[i]).items():
                 groups[key].estimates[i] = estimate
 
     return [
@@ -97,7 +108,7 @@ def _run(expr: ir.Table) -> pa.Table:
 
 
 def _prepare(
-    table: ir.Table, wanted: Sequence[Metric], by: tuple[str, ...]
+    table: ir.Table, wanted: Sequence[Metric], by: tuple[str, ...], weight: str | None
 ) -> tuple[ir.Table, tuple[str, ...]]:
     """Only the columns that are needed, with the grouping columns under names that cannot clash."""
     keys = tuple(f"group_{i}" for i in range(len(by)))
@@ -108,46 +119,56 @@ def _prepare(
     columns["labelled"] = known[0] if known else ibis.literal(False)
     for other in known[1:]:
         columns["labelled"] = columns["labelled"] | other
+    columns["weight"] = ibis.literal(1.0)
+    if weight:
+        given = formulas.finite(table[weight])
+        columns["weight"] = (given > 0.0).ifelse(given, ibis.null("float64"))
     return table.select(**columns), keys
 
 
 def _scan(
-    rows: ir.Table, keys: tuple[str, ...], simple: dict[int, Metric], run: Execute
+    rows: ir.Table,
+    keys: tuple[str, ...],
+    simple: dict[int, Metric],
+    run: Execute,
+    *,
+    weighted: bool,
 ) -> dict[Key, _Group]:
     """Size of every group and the value of every simple metric, in one pass over the rows."""
-    valued = rows.mutate(
-        **{f"v{i}": formulas.finite(m.expr(rows)) for i, m in simple.items() if m.expr}
-    )
+    columns: dict[str, ir.Value] = {}
+    for i, m in simple.items():
+        if m.expr:
+            value = formulas.finite(m.expr(rows))
+            columns[f"v{i}"] = (
+                rows.weight.notnull().ifelse(value, ibis.null("float64")) if weighted else value
+            )
+        if m.base:
+            columns[f"b{i}"] = m.base(rows)
+    valued = rows.mutate(**columns)
     aggregates: dict[str, ir.Scalar] = {
         "n_rows": valued.count(),
         "n_labelled": valued.count(where=valued.labelled),
     }
-    for i in simple:
-        value = valued[f"v{i}"]
-        aggregates[f"n{i}"] = value.count()
-        aggregates[f"mean{i}"] = value.mean()
-        if simple[i].interval == "wilson":
-            aggregates[f"sum{i}"] = value.sum()
-        elif simple[i].interval == "mean":
-            aggregates[f"var{i}"] = value.var(how="sample")
-            aggregates[f"min{i}"] = value.min()
-            aggregates[f"max{i}"] = value.max()
-    sums = valued.aggregate(by=list(keys), **aggregates)
-    columns: dict[str, ir.Value] = {name: sums[name] for name in (*keys, "n_rows", "n_labelled")}
     for i, metric in simple.items():
-        columns[f"n{i}"], columns[f"mean{i}"] = sums[f"n{i}"], sums[f"mean{i}"]
+        aggregates |= _sums(valued, i, metric, weighted=weighted)
+    sums = valued.aggregate(by=list(keys), **aggregates)
+    found: dict[str, ir.Value] = {name: sums[name] for name in (*keys, "n_rows", "n_labelled")}
+    for i, metric in simple.items():
+        found[f"n{i}"], found[f"mean{i}"] = sums[f"n{i}"], sums[f"mean{i}"]
+        if metric.base:
+            found[f"base{i}"] = sums[f"base{i}"]
         if metric.interval != "none":
-            columns[f"low{i}"], columns[f"high{i}"] = _interval(sums, i, metric)
-    found = sums.select(**columns)
+            found[f"low{i}"], found[f"high{i}"] = _interval(sums, i, metric)
+    table = sums.select(**found)
     if keys:
-        found = found.order_by([found[key].asc(nulls_first=False) for key in keys])
+        table = table.order_by([table[key].asc(nulls_first=False) for key in keys])
 
     groups: dict[Key, _Group] = {}
-    for record in run(found).to_pylist():
+    for record in run(table).to_pylist():
         values = tuple(record[key] for key in keys)
         group = _Group(values, record["n_rows"], record["n_labelled"])
         groups[_key(values)] = group
-        for i in simple:
+        for i, metric in simple.items():
             if record[f"n{i}"]:
                 group.estimates[i] = Estimate(
                     value=record[f"mean{i}"],
@@ -155,45 +176,81 @@ def _scan(
                     high=record.get(f"high{i}"),
                     n=record[f"n{i}"],
                 )
+            elif record.get(f"base{i}"):
+                group.estimates[i] = Estimate(reason=metric.undefined)
     return groups
 
 
+def _sums(valued: ir.Table, i: int, metric: Metric, *, weighted: bool) -> dict[str, ir.Scalar]:
+    """What one scan sums up for a simple metric; ``size`` is the effective sample size."""
+    value, weight = valued[f"v{i}"], valued.weight
+    sums: dict[str, ir.Scalar] = {f"n{i}": value.count()}
+    if metric.base:
+        sums[f"base{i}"] = valued.count(where=valued[f"b{i}"])
+    if weighted:
+        there = value.notnull()
+        total = weight.sum(where=there).nullif(0.0)
+        mean = (weight * value).sum() / total
+        size = total * total / (weight * weight).sum(where=there)
+        spread = ibis.greatest((weight * value * value).sum() / total - mean * mean, 0.0)
+        variance = spread * size / (size - 1.0).nullif(0.0)
+    else:
+        mean, size, variance = value.mean(), value.count(), value.var(how="sample")
+    sums[f"mean{i}"], sums[f"size{i}"] = mean, size
+    if metric.interval in ("mean", "normal"):
+        sums[f"var{i}"] = variance
+        sums[f"min{i}"], sums[f"max{i}"] = value.min(), value.max()
+    return sums
+
+
 def _interval(sums: ir.Table, i: int, metric: Metric) -> tuple[ir.FloatingValue, ir.FloatingValue]:
+    mean, size = sums[f"mean{i}"], sums[f"size{i}"]
     if metric.interval == "wilson":
-        return formulas.wilson(sums[f"sum{i}"], sums[f"n{i}"])
-    return formulas.mean_interval(
-        sums[f"mean{i}"], sums[f"var{i}"], sums[f"min{i}"], sums[f"max{i}"], sums[f"n{i}"]
-    )
+        return formulas.wilson(mean * size, size)
+    if metric.interval == "normal":
+        return formulas.normal_interval(mean, sums[f"var{i}"], size)
+    return formulas.mean_interval(mean, sums[f"var{i}"], sums[f"min{i}"], sums[f"max{i}"], size)
 
 
-def _estimates(
-    metric: Metric, rows: ir.Table, keys: tuple[str, ...], params: dict[str, Any], run: Execute
-) -> dict[Key, Estimate]:
-    """Evaluate a metric with a state, for each group that has one."""
-    if metric.state is None or metric.estimate is None:
-        return {}
-    state = run(metric.state(rows, keys, **params))
-    return {
-        key: metric.estimate(
+class _States:
+    """The states of one evaluation, each scanned once."""
+
+    def __init__(self, rows: ir.Table, keys: tuple[str, ...], run: Execute) -> None:
+        self._rows, self._keys, self._run = rows, keys, run
+        self._found: dict[Any, dict[Key, State]] = {}
+
+    def estimates(self, metric: Metric, params: dict[str, Any]) -> dict[Key, Estimate]:
+        """Evaluate a metric with a state, for each group that has one."""
+        if metric.state is None or metric.estimate is None:
+            return {}
+        names = inspect.signature(metric.state).parameters
+        own = {name: value for name, value in params.items() if name in names}
+        called = (metric.state, tuple(own.items()))
+        if called not in self._found:
+            table = self._run(metric.state(self._rows, self._keys, **own))
+            self._found[called] = dict(_split(table, self._keys))
+        return {key: metric.estimate(state, **params) for key, state in self._found[called].items()}
+
+
+def _split(table: pa.Table, keys: tuple[str, ...]) -> Iterator[tuple[Key, State]]:
+    """Yield the state of each group out of one table; a group's rows keep their order."""
+    places: dict[Key, list[int]] = {}
+    columns = [table[key].to_pylist() for key in keys]
+    if keys:
+        for place in range(table.num_rows):
+            places.setdefault(_key(tuple(c[place] for c in columns)), []).append(place)
+    elif table.num_rows:
+        places[()] = []
+    for key, chosen in places.items():
+        part = table.take(pa.array(chosen, pa.int64())) if keys else table
+        yield (
+            key,
             {
                 name: part[name].to_numpy(zero_copy_only=False)
                 for name in part.column_names
                 if name not in keys
             },
-            **params,
         )
-        for key, part in _split(state, keys)
-    }
-
-
-def _split(state: pa.Table, keys: tuple[str, ...]) -> Iterator[tuple[Key, pa.Table]]:
-    """Yield the rows of each group of a small table."""
-    places: dict[Key, list[int]] = {}
-    columns = [state[key].to_pylist() for key in keys]
-    for place in range(state.num_rows):
-        places.setdefault(_key(tuple(column[place] for column in columns)), []).append(place)
-    for key, chosen in places.items():
-        yield key, state.take(pa.array(chosen, pa.int64()))
 
 
 def _key(values: Key) -> Key:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -15,11 +16,22 @@ from workbench.registry import Registry
 
 Better = Literal["higher", "lower", "none"]
 Over = Literal["labelled", "all"]
-Interval = Literal["wilson", "mean", "bootstrap", "none"]
+Interval = Literal["wilson", "mean", "bootstrap", "normal", "none"]
 RowFunction = Callable[[ir.Table], ir.Value]
 State = Mapping[str, np.ndarray[Any, Any]]
 StateFunction = Callable[..., ir.Table]
 EstimateFunction = Callable[..., "Estimate"]
+
+FAMILIES: Mapping[str, str] = {
+    "coverage": "How much is known at all",
+    "quality": "How good the answers were",
+    "calibration": "Whether probabilities mean what they say",
+    "groups": "Rates of a binary decision, for comparing groups",
+    "uncertainty": "Whether the model knows when it is wrong",
+    "skew": "Who is heard, and what that does to the numbers",
+    "raters": "How far raters agree",
+}
+"""What a metric is for: the order and the headings of every list of metrics."""
 
 REASONS = (
     "empty",
@@ -36,6 +48,7 @@ REASONS = (
 
 ``empty``: the group has no row that the metric is about, as a rule no labelled one.
 ``not_applicable``: it has such rows, but none with what the metric needs.
+``no_positives``, ``no_negatives``, ``single_class``: the outcome that it compares with is absent.
 ``missing_column``: the table lacks a column that the metric needs.
 """
 
@@ -86,6 +99,53 @@ class Estimate:
     reason: str | None = None
 
 
+@dataclass(frozen=True)
+class Guide:
+    """What a person needs to know of a number, from the docstring of its file.
+
+    Parameters
+    ----------
+    at_a_glance
+        One sentence: the first line.
+    shows, read, do
+        The sections "What it shows", "How to read it" and "What to do".
+    definition
+        The section "Definition": formula, source, interval, edge cases.
+    """
+
+    at_a_glance: str
+    shows: str = ""
+    read: str = ""
+    do: str = ""
+    definition: str = ""
+
+
+_SECTIONS = {
+    "What it shows": "shows",
+    "How to read it": "read",
+    "What to do": "do",
+    "Definition": "definition",
+}
+
+
+def guide_of(docstring: str) -> Guide:
+    """Read the sections of a docstring; each has its title on a line, underlined.
+
+    Parameters
+    ----------
+    docstring
+        Docstring of the module of a metric, a macro or an artefact.
+    """
+    text = inspect.cleandoc(docstring)
+    first, _, rest = text.partition("\n")
+    titles = "|".join(map(re.escape, _SECTIONS))
+    parts = re.split(rf"^({titles})\n-+\n", rest, flags=re.MULTILINE)
+    found = {
+        _SECTIONS[title]: body.strip() for title, body in zip(parts[1::2], parts[2::2], strict=True)
+    }
+    return Guide(first, **found)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Metric:
     """A number about a group of inferences.
@@ -94,8 +154,10 @@ class Metric:
     ----------
     name
         Name of its file, as scikit-learn or fairlearn spell it.
-    about
-        One sentence: tooltip, help text and table of metrics.
+    family
+        One of `FAMILIES`.
+    guide
+        What its docstring says.
     needs
         Columns of `enriched_inferences` that it reads.
     better
@@ -108,48 +170,63 @@ class Metric:
         Parameters by name, with their defaults.
     expr
         Of a simple metric: the number of one row, whose mean is the value.
+    base, undefined
+        Of a simple metric that is about a part of the rows: those it could be about, and the reason
+        where there are such rows but none in the part.
     state, estimate
         Of any other metric: what SQL sums up, and what Python makes of that.
     """
 
     name: str
-    about: str
+    family: str
+    guide: Guide
     needs: tuple[str, ...]
     better: Better
     over: Over
     interval: Interval
     params: Mapping[str, Param] = field(default_factory=dict)
     expr: RowFunction | None = None
+    base: RowFunction | None = None
+    undefined: str = "not_applicable"
     state: StateFunction | None = None
     estimate: EstimateFunction | None = None
+
+    @property
+    def about(self) -> str:
+        """One sentence: tooltip, help text and table of metrics."""
+        return self.guide.at_a_glance
 
 
 metrics: Registry[Metric] = Registry("workbench.metrics", "metric", label="metric")
 
 
-def _declaring_module() -> tuple[str, str]:
-    """Name and first docstring line of the module that declares the metric.
+def _declaring_module() -> tuple[str, Guide]:
+    """Name and guide of the module that declares the metric.
 
     Read from the calling frame, as ``collections.namedtuple`` does, so that neither is written
     twice in the file of a metric.
     """
     module = sys._getframe(2).f_globals
-    lines = inspect.cleandoc(module.get("__doc__") or "").splitlines()
-    return module["__name__"].rpartition(".")[2], lines[0] if lines else ""
+    return module["__name__"].rpartition(".")[2], guide_of(module.get("__doc__") or "")
 
 
 def simple_metric(
     *,
+    family: str,
     expr: RowFunction,
     needs: tuple[str, ...],
     better: Better,
     over: Over = "labelled",
-    interval: Literal["wilson", "mean", "none"] = "mean",
+    interval: Literal["wilson", "mean", "normal", "none"] = "mean",
+    base: RowFunction | None = None,
+    undefined: str = "not_applicable",
 ) -> Metric:
     """Declare a metric that is the mean of an expression; all of them share one scan.
 
     Parameters
     ----------
+    family
+        One of `FAMILIES`.
     expr
         From the rows to the number of each: ``lambda rows: rows.reward``. It may read the columns
         in `needs` and the boolean `labelled`. Rows where it is NULL, NaN or infinite are left out
@@ -161,27 +238,37 @@ def simple_metric(
     over
         ``labelled`` if a row without label cannot have a value.
     interval
-        ``wilson`` for a proportion, ``mean`` for values in [0, 1] (`formulas.mean_interval`).
+        ``wilson`` for a proportion, ``mean`` for values in [0, 1] (`formulas.mean_interval`),
+        ``normal`` for any: mean +- z standard errors.
+    base
+        Of a metric that is about a part of the rows, such as the positives: whether a row could
+        belong to the part. Where some could and none does, the reason is `undefined`.
+    undefined
+        One of `REASONS`.
 
     Returns
     -------
     Metric
         Named like the calling module.
     """
-    name, about = _declaring_module()
+    name, guide = _declaring_module()
     return Metric(
         name=name,
-        about=about,
+        family=family,
+        guide=guide,
         needs=needs,
         better=better,
         over=over,
         interval=interval,
         expr=expr,
+        base=base,
+        undefined=undefined,
     )
 
 
 def state_metric(
     *,
+    family: str,
     state: StateFunction,
     estimate: EstimateFunction,
     needs: tuple[str, ...],
@@ -194,24 +281,30 @@ def state_metric(
 
     Parameters
     ----------
+    family
+        One of `FAMILIES`.
     state
-        ``(table, by, **params) -> Table``: the columns `by`, then the state of each group.
+        ``(table, by, **params) -> Table``: the columns `by`, then the state of each group. The
+        table has the columns in `needs`, the boolean ``labelled`` and ``weight``, which is 1 where
+        nothing is weighted, and positive. Metrics that share a state function, with equal
+        parameters of it, share its scan.
     estimate
         ``(state, **params) -> Estimate`` of one group; not called for a group without state.
     needs, better, over, interval
         As in `simple_metric`.
     params
-        Parameters by name; both functions get all of them as keywords.
+        Parameters by name. `estimate` gets all of them as keywords, `state` those that it names.
 
     Returns
     -------
     Metric
         Named like the calling module.
     """
-    name, about = _declaring_module()
+    name, guide = _declaring_module()
     return Metric(
         name=name,
-        about=about,
+        family=family,
+        guide=guide,
         needs=needs,
         better=better,
         over=over,

@@ -1,7 +1,22 @@
 """Share of labelled predictions that are right.
 
-Only labels of kind label say whether a prediction is right (column `correct`). Where there are
-none, the share is not applicable rather than 0. Wilson interval.
+What it shows
+-------------
+How often the prediction is the label that people gave, over the answers that somebody labelled.
+
+How to read it
+--------------
+Beside the coverage of labels: 95 % over the 3 % that were labelled says little. Where one class is
+rare, always predicting the other one scores high as well.
+
+What to do
+----------
+Compare groups and versions with their intervals, and open the rows behind the worst one.
+
+Definition
+----------
+Mean of ``correct``: label = prediction, for labels of kind label only. Where there are none, the
+share is not applicable rather than 0. Wilson interval.
 """
 
 from __future__ import annotations
@@ -9,5 +24,9 @@ from __future__ import annotations
 from workbench.metrics._metric import simple_metric
 
 metric = simple_metric(
-    expr=lambda rows: rows.correct, needs=("correct",), better="higher", interval="wilson"
+    family="quality",
+    expr=lambda rows: rows.correct,
+    needs=("correct",),
+    better="higher",
+    interval="wilson",
 )
