@@ -46,6 +46,16 @@ def test_it_fails_for_a_skip(check: ModuleType, tmp_path: Path):
     assert verdict(check, tmp_path, PASSED + skip) == 1
 
 
+def test_a_module_that_skips_itself_gives_its_reason_in_the_text(check: ModuleType, tmp_path: Path):
+    module = (
+        '<testcase classname="" name="tests.x.test_x"><skipped type="pytest.skip" '
+        "message=\"collection skipped\">('test_x.py', 24, 'Skipped: {}')</skipped></testcase>"
+    )
+    allowed = module.format("Feast is not installed: make feast")
+    assert verdict(check, tmp_path, PASSED + allowed) == 0
+    assert verdict(check, tmp_path, PASSED + module.format("no Spark")) == 1
+
+
 def test_it_fails_when_a_kind_of_test_is_absent(check: ModuleType, tmp_path: Path):
     assert verdict(check, tmp_path, PASSED.replace("wheel", "other")) == 1
 
