@@ -67,7 +67,7 @@ serve: install
 	$(VENV)/bin/workbench serve --project "$(PROJECT)"
 
 test: $(VENV)/.test chromium
-	$(PY) -m pytest $(PYTEST_ARGS)
+	$(PY) -m pytest -n auto --dist loadfile $(PYTEST_ARGS)
 
 lint: $(VENV)/.lint
 	$(VENV)/bin/ruff format --check .
