@@ -70,5 +70,13 @@ def test_the_documentation_has_the_planted_numbers(demo: tuple[Path, DemoTruth])
         f"with {facts['incidents']['deploy of v3']} answers",
         f"{facts['handbook']['same_article']:,} times",
         f"{facts['handbook']['articles']} verified support articles",
+        f"{facts['claims']['claims']:,} answers state",
+        f"So {facts['claims']['supported']:,} claims are supported",
+        f"{facts['claims']['unknown']} are of windows",
+        f"and {facts['claims']['contradicted']} contradict",
+        f"{facts['claims']['share']:.0%} of".replace("%", " %"),
+        f"other versions in {facts['claims']['share_elsewhere']:.0%}.".replace("%", " %"),
+        f"{facts['claims']['resolved_after_wrong']:.0%} of the tickets".replace("%", " %"),
+        f"after a right one {facts['claims']['resolved_after_right']:.0%}:".replace("%", " %"),
     ):
         assert number in text

@@ -117,6 +117,44 @@ def test_apologies_are_not_in_the_handbook(built: Built) -> None:
     assert apologies["agreement"] < 0.8 * answers["agreement"]
 
 
+def test_claims_are_checked_against_what_was_known(built: Built) -> None:
+    planted = built.truth.facts["claims"]
+    [row] = built.sql(
+        """SELECT count(*) AS claims,
+             count(*) FILTER (c.verdict = 'supported') AS supported,
+             count(*) FILTER (c.verdict = 'contradicted') AS contradicted,
+             count(*) FILTER (c.verdict = 'unknown') AS unknown,
+             avg((c.verdict = 'contradicted')::INTEGER)
+               FILTER (version = 'v3' AND c.verdict <> 'unknown') AS share,
+             avg((c.verdict = 'contradicted')::INTEGER)
+               FILTER (version <> 'v3' AND c.verdict <> 'unknown') AS share_elsewhere,
+             avg((label = '1')::INTEGER) FILTER (c.verdict = 'contradicted')
+               AS resolved_after_wrong,
+             avg((label = '1')::INTEGER) FILTER (c.verdict = 'supported') AS resolved_after_right
+           FROM (SELECT model_version AS version, label, unnest(policy.claims) AS c
+                 FROM enriched_inferences)"""
+    )
+    assert row == pytest.approx(planted, rel=1e-9)
+    assert row["share"] > 3 * row["share_elsewhere"]
+    assert row["resolved_after_wrong"] < 0.6 * row["resolved_after_right"]
+
+
+def test_nothing_is_known_of_a_plan_before_it_was_recorded(built: Built) -> None:
+    """The Pro plan came into the graph on the fifth day, the Team plan never did."""
+    rows = built.sql(
+        """SELECT DISTINCT c.subject AS plan FROM
+             (SELECT ts, unnest(policy.claims) AS c FROM enriched_inferences)
+           WHERE c.verdict = 'unknown' AND ts >= '2026-03-06T09:00:00Z'"""
+    )
+    assert [row["plan"] for row in rows] == ["Team plan"]
+    [row] = built.sql(
+        """SELECT count(*) FILTER (c.verdict <> 'unknown') AS judged, count(*) AS claims FROM
+             (SELECT ts, unnest(policy.claims) AS c FROM enriched_inferences)
+           WHERE c.subject = 'Pro plan' AND ts < '2026-03-06T09:00:00Z'"""
+    )
+    assert row["judged"] == 0 < row["claims"]
+
+
 def test_logged_attributions_add_up_and_miss_the_fault(built: Built) -> None:
     """The model is as sure in the language in which it fails as in any other."""
     planted = built.truth.facts["attributions"]

@@ -42,7 +42,7 @@ def facts(
     outcome = _purchases(calls, happened, feedback.until, labels)
     reopened = _reopened(calls, happened, feedback.until, labels)
     articles = _articles(calls, handbook)
-    claims = _claims(calls, handbook)
+    claims = _claims(calls, handbook, labels)
     earlier = _earlier(calls, feedback)
     return {
         "contexts": {
@@ -55,7 +55,7 @@ def facts(
             "recent": _recent(calls, log["latency"].to_numpy()),
             "earlier": int((earlier > 0).sum()),
             "handbook": articles["embedded"],
-            "facts": claims["supported"] + claims["contradicted"],
+            "policy": claims["supported"] + claims["contradicted"],
         },
         "incidents": incidents,
         "outcome": outcome,
@@ -178,7 +178,7 @@ def _articles(calls: Inferences, handbook: Handbook) -> dict[str, int]:
     }
 
 
-def _claims(calls: Inferences, handbook: Handbook) -> dict[str, Any]:
+def _claims(calls: Inferences, handbook: Handbook, labels: Floats) -> dict[str, Any]:
     """What answers state about refund windows, against what was known then."""
     plan = handbook.plan
     claimed = plan >= 0
@@ -193,6 +193,8 @@ def _claims(calls: Inferences, handbook: Handbook) -> dict[str, Any]:
         "unknown": int((claimed & ~known).sum()),
         "share": mean(wrong[known & newest]),
         "share_elsewhere": mean(wrong[known & ~newest]),
+        "resolved_after_wrong": mean(labels[wrong & ~np.isnan(labels)]),
+        "resolved_after_right": mean(labels[known & right & ~np.isnan(labels)]),
     }
 
 
