@@ -1,0 +1,73 @@
+"""The bin that a probability belongs to."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+import ibis
+import ibis.expr.types as ir
+
+from workbench.errors import ConfigError, suggest
+from workbench.formulas._values import double
+
+BinRule = Literal["numpy", "right", "guo", "torchmetrics"]
+BIN_RULES: tuple[str, ...] = get_args(BinRule)
+
+
+def bin_index(p: ir.NumericValue, bins: int, rule: str = "numpy") -> ir.IntegerValue:
+    """Equal-width bin of a probability, counted from 0, exact at the edges.
+
+    The edges are those of ``numpy.linspace(0, 1, bins + 1)``. The published rules differ only for
+    values on an edge, which for rounded scores is most values:
+
+    ``numpy``
+        [e, e'), the last bin closed: ``numpy.histogram``, netcal.
+    ``right``
+        (e, e'], the first bin closed: scikit-learn ``calibration_curve``, verified_calibration.
+    ``guo``
+        (e, e'], and 0 is in no bin (NULL); it still counts as a row of the sample.
+    ``torchmetrics``
+        [e, e'), and 1 has a bin of its own, number `bins`.
+
+    Parameters
+    ----------
+    p
+        Probability.
+    bins
+        Number of bins.
+    rule
+        One of `BIN_RULES`.
+
+    Returns
+    -------
+    IntegerValue
+        The bin; NULL where `p` is NULL, NaN or outside [0, 1].
+
+    Raises
+    ------
+    ConfigError
+        If there is no such rule, or no bin.
+    """
+    if rule not in BIN_RULES:
+        raise ConfigError(f"There is no bin rule called {rule!r}.", suggest(rule, BIN_RULES))
+    if bins < 1:
+        raise ConfigError(f"There cannot be {bins} bins.", "Use a whole number from 1.")
+    value = double(p)
+    # numpy.linspace multiplies by this very double. It has to be divided out in the engine: DuckDB
+    # reads 0.09090909090909091 as a DECIMAL, which becomes another double than 1 / 11.
+    step = ibis.literal(1) / ibis.literal(bins)
+    # floor(p * bins) is up to one bin off beside an edge; comparing with the edges puts it right.
+    guess = (value * bins).floor().cast("int64")
+    above, below = (guess + 1) * step, guess * step
+    if rule in ("right", "guo"):
+        index = guess + (value > above).cast("int64") - (value <= below).cast("int64")
+        index = ibis.greatest(index, 0)
+    else:
+        index = guess + (value >= above).cast("int64") - (value < below).cast("int64")
+    index = ibis.least(index, bins - 1)
+    branches = [((value >= 0.0) & (value <= 1.0) & ~value.isnan(), index)]
+    if rule == "guo":
+        branches.insert(0, (value == 0.0, ibis.null("int64")))
+    elif rule == "torchmetrics":
+        branches.insert(0, (value == 1.0, ibis.literal(bins, "int64")))
+    return ibis.cases(*branches, else_=ibis.null("int64")).cast("int64")
