@@ -323,9 +323,11 @@ CREATE TABLE enriched (
   label_reason         VARCHAR,
   correct              BOOLEAN,
   label_delay          DOUBLE,
+  n_events             BIGINT,
   n_feedback           BIGINT,
   n_raters             BIGINT,
   agreement            DOUBLE,
+  n_choices            BIGINT,
   least_confidence     DOUBLE,
   margin               DOUBLE,
   entropy              DOUBLE,
@@ -341,9 +343,11 @@ COMMENT ON COLUMN enriched.label IS 'What the inference turned out to be.';
 COMMENT ON COLUMN enriched.label_reason IS 'Why the label is NULL: tie, no_feedback, not_deciding, not_mature, no_clock.';
 COMMENT ON COLUMN enriched.correct IS 'Whether the label equals the prediction; for class labels only.';
 COMMENT ON COLUMN enriched.label_delay IS 'Seconds from the inference to its last deciding event.';
+COMMENT ON COLUMN enriched.n_events IS 'Events that judge the inference, of any kind, whether they decide its label or not; without withdrawn ones and withdrawals.';
 COMMENT ON COLUMN enriched.n_feedback IS 'Deciding events of the inference.';
 COMMENT ON COLUMN enriched.n_raters IS 'Raters behind them.';
 COMMENT ON COLUMN enriched.agreement IS 'Share of pairs of deciding events that agree.';
+COMMENT ON COLUMN enriched.n_choices IS 'How many candidates were chosen from; NULL where none are logged.';
 COMMENT ON COLUMN enriched.least_confidence IS '1 minus the largest probability; large = unsure.';
 COMMENT ON COLUMN enriched.margin IS '1 minus the gap between the two largest probabilities; large = unsure.';
 COMMENT ON COLUMN enriched.entropy IS 'Shannon entropy of the probabilities in nats; large = unsure.';

@@ -21,6 +21,38 @@ def uncertainty(inferences: ir.Table) -> ir.Table:
     )
 
 
+def event_counts(events: ir.Table, attribution: ir.Table, credits: ir.Table) -> ir.Table:
+    """How many events judge each inference, of whatever kind.
+
+    Parameters
+    ----------
+    events
+        Accepted events.
+    attribution
+        The result of `workbench.attribution.attribute`.
+    credits
+        The result of `workbench.attribution.credits`.
+
+    Returns
+    -------
+    ir.Table
+        ``request_id`` and ``n_events`` of the inferences that have any. An event on several
+        inferences counts for each of them, a preference for both of its sides; one that was
+        withdrawn does not count, nor does its withdrawal.
+    """
+    counted = attribution.filter(
+        (attribution["status"] == "attributed") & ~attribution["retracted"].fill_null(False)
+    ).anti_join(events.filter(events["retracts"].notnull()), "feedback_id")
+    sides = [
+        counted.select("feedback_id", request_id=counted[f"{side}_request_id"])
+        for side in ("chosen", "rejected")
+    ]
+    judged = credits.semi_join(counted, "feedback_id").select("feedback_id", "request_id")
+    judged = judged.union(*sides, distinct=True)
+    judged = judged.filter(judged["request_id"].notnull())
+    return judged.group_by("request_id").agg(n_events=judged.count())
+
+
 def with_labels(
     inferences: ir.Table, labels: ir.Table, *, positive_class: str, unlabelled: ir.StringValue
 ) -> ir.Table:

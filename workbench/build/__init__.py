@@ -331,6 +331,10 @@ def _enrich(
         & (t["reward"].notnull() | t["class"].notnull())
     ).select(__touched="request_id").distinct()  # fmt: skip
     inferences = inferences.left_join(touched, inferences["request_id"] == touched["__touched"])
+    logged = (backend.table(n, database="narrow") for n in ("feedback", "attribution", "credits"))
+    counts = enrich.event_counts(*logged).rename(__judged="request_id")
+    inferences = inferences.left_join(counts, inferences["request_id"] == counts["__judged"])
+    inferences = inferences.mutate(n_events=inferences["n_events"].fill_null(0)).drop("__judged")
     reason = ibis.cases(
         (inferences["__touched"].isnull(), "no_feedback"),
         (inferences["ts"].isnull(), "no_clock" if waits else "not_deciding"),

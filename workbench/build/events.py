@@ -81,6 +81,7 @@ def inferences(
         "source_file, source_row, NULL FROM losers"
     )
     winners = uncertainty(backend.table("received"))
+    winners = winners.mutate(n_choices=winners["choices"].length())
     narrow = [name for name in winners.columns if name not in contract.WIDE_COLUMNS]
     sql = engine.sql_of(winners.select(*narrow))
     connection.execute(
