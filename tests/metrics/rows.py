@@ -17,8 +17,12 @@ SCHEMA = pa.schema(
         ("reward", pa.float64()),
         ("label", pa.string()),
         ("selected", pa.bool_()),
+        ("positive", pa.bool_()),
         ("model_version", pa.string()),
         ("country", pa.string()),
+        ("n_events", pa.int64()),
+        ("propensity", pa.float64()),
+        ("n_choices", pa.int64()),
     ]
 )
 BIN_COUNTS = (5, 7, 10, 15, 20, 25, 30, 50, 100)
@@ -60,6 +64,8 @@ def expected_bins(p: np.ndarray[Any, Any], bins: int, rule: str) -> np.ndarray[A
     if rule in ("numpy", "torchmetrics"):
         found = np.clip(np.searchsorted(edges, p, side="right") - 1, 0, bins - 1).astype(float)
         return np.where(p == 1, bins, found) if rule == "torchmetrics" else found
+    if rule == "verified":
+        edges = np.arange(bins + 1) / bins
     found = np.clip(np.searchsorted(edges, p, side="left") - 1, 0, bins - 1).astype(float)
     return np.where(p == 0, np.nan, found) if rule == "guo" else found
 

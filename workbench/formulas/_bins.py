@@ -10,7 +10,7 @@ import ibis.expr.types as ir
 from workbench.errors import ConfigError, suggest
 from workbench.formulas._values import double
 
-BinRule = Literal["numpy", "right", "guo", "torchmetrics"]
+BinRule = Literal["numpy", "right", "verified", "guo", "torchmetrics"]
 BIN_RULES: tuple[str, ...] = get_args(BinRule)
 
 
@@ -23,7 +23,10 @@ def bin_index(p: ir.NumericValue, bins: int, rule: str = "numpy") -> ir.IntegerV
     ``numpy``
         [e, e'), the last bin closed: ``numpy.histogram``, netcal.
     ``right``
-        (e, e'], the first bin closed: scikit-learn ``calibration_curve``, verified_calibration.
+        (e, e'], the first bin closed: scikit-learn ``calibration_curve``.
+    ``verified``
+        As ``right``, but the edges are the quotients ``j / bins``, which are up to one unit in the
+        last place away from those of numpy: verified_calibration.
     ``guo``
         (e, e'], and 0 is in no bin (NULL); it still counts as a row of the sample.
     ``torchmetrics``
@@ -58,8 +61,11 @@ def bin_index(p: ir.NumericValue, bins: int, rule: str = "numpy") -> ir.IntegerV
     step = ibis.literal(1) / ibis.literal(bins)
     # floor(p * bins) is up to one bin off beside an edge; comparing with the edges puts it right.
     guess = (value * bins).floor().cast("int64")
-    above, below = (guess + 1) * step, guess * step
-    if rule in ("right", "guo"):
+    if rule == "verified":
+        above, below = (guess + 1) / ibis.literal(bins), guess / ibis.literal(bins)
+    else:
+        above, below = (guess + 1) * step, guess * step
+    if rule in ("right", "verified", "guo"):
         index = guess + (value > above).cast("int64") - (value <= below).cast("int64")
         index = ibis.greatest(index, 0)
     else:

@@ -1,0 +1,27 @@
+SELECT
+  CASE
+    WHEN (
+      "t0"."p" >= 0.0
+    ) AND (
+      "t0"."p" <= 1.0
+    ) AND NOT (
+      ISNAN("t0"."p")
+    )
+    THEN LEAST(
+      GREATEST(
+        (
+          CAST(FLOOR("t0"."p" * 10) AS BIGINT) + CAST("t0"."p" > (
+            (
+              CAST(FLOOR("t0"."p" * 10) AS BIGINT) + 1
+            ) / 10
+          ) AS BIGINT)
+        ) - CAST("t0"."p" <= (
+          CAST(FLOOR("t0"."p" * 10) AS BIGINT) / 10
+        ) AS BIGINT),
+        0
+      ),
+      9
+    )
+    ELSE CAST(NULL AS BIGINT)
+  END AS "bin_verified"
+FROM "rows" AS "t0"
