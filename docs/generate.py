@@ -1,7 +1,7 @@
 """Writes the references that are made from the code.
 
 They are the data dictionary, the JSON Schema of the feedback payload, the command line, the joins
-of contexts, and the metrics.
+of contexts, the metrics, and the artefacts.
 
 ``python docs/generate.py`` writes them, ``--check`` only says whether they are current.
 """
@@ -13,12 +13,13 @@ import inspect
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import click
 
 from workbench import contract
+from workbench.guide import Guide, Param, check_params
 
 DOCS = Path(__file__).resolve().parent
 NOTE = "<!-- Made by docs/generate.py (make docs). Do not edit. -->"
@@ -35,6 +36,7 @@ TABLES = {
     "ledger": "Made anew in every build.",
     "enriched_steps": "Made anew in every build.",
     "enriched": "`enriched_inferences` and `enriched_feedback` have these beside their own.",
+    "fitted": "Made by `workbench fit` ([artefacts](artefacts.md)).",
 }
 
 
@@ -158,6 +160,76 @@ def joins() -> str:
     return "\n".join([*lines, ""])
 
 
+def guide_lines(guide: Guide) -> list[str]:
+    """What a registered thing says of itself as Markdown."""
+    lines = [guide.at_a_glance]
+    for title, text in guide.sections():
+        lines += ["", f"**{title}.** {text.replace('``', '`')}"]
+    return lines
+
+
+def param_lines(params: Mapping[str, Param]) -> list[str]:
+    """The parameters of a registered thing as a Markdown table; nothing where it has none."""
+    lines = ["", "| parameter | default | meaning |", "| --- | --- | --- |"] if params else []
+    for name, param in params.items():
+        choices = ": " + ", ".join(f"`{c}`" for c in param.choices) if param.choices else ""
+        about = param.about.removesuffix(".") + choices + "."
+        lines.append(f"| `{name}` | `{param.default}` | {cell(about)} |")
+    return lines
+
+
+ARTEFACTS = """# Artefacts
+
+{note}
+
+An artefact is something that is fitted over a population of inferences: a recalibration, a gap by
+bin. It is made on request, kept as a small file in `.workbench/artefacts`, and *pinned*: from the
+next build on it fills columns of the enriched views. Nothing is ever fitted behind your back, and a
+build says by id which artefacts it used.
+
+```console
+workbench fit recalibration --method isotonic   # fit on the build in force, judge, keep and pin
+workbench build                                 # a new build with the column calibrated_p
+workbench fit --list                            # what was fitted; which of it is pinned
+workbench fit recalibration --use ID            # pin an older one
+workbench fit recalibration --drop              # use none
+```
+
+In Python: `p.fit("recalibration", params={{"method": "isotonic"}})`, `p.artefacts()`,
+`p.use_artefact(kind, id)`, then `p.build()`.
+
+**Which rows.** `--where` chooses the population; `--since` and `--until` cut it by time. A kind
+that is judged by *before* and *after* is fitted on the earlier rows and judged by the later ones:
+the border is `--until`, else the median time. Where no row is earlier than another, half of the
+ids, by md5, are held out; the artefact's `held_out` says which condition it was.
+
+**What is kept.** `ID.json` holds the kind, the build, the parameters, the rows and their times,
+the fitted state and the figures; `ID.parquet` values by row, for kinds that have those. The id is
+a hash of what was fitted on what: equal input gives an equal id, and a file whose content does not
+belong to its name is refused.
+
+**When it does not fit.** A build stops, in words, where a pinned artefact reads a column that is
+missing or is made from something else than when it was fitted. Where the build has model versions
+that it was not fitted on, `workbench build` says so, and `workbench status --json` counts the newer
+rows.
+"""
+
+
+def artefact_guide() -> str:
+    """Render the kinds of artefacts as Markdown."""
+    from workbench.artefacts import artefacts
+
+    lines = [ARTEFACTS.format(note=NOTE).rstrip()]
+    for kind in artefacts:
+        columns = ", ".join(f"`{name}`" for name in kind.columns)
+        needs = ", ".join(
+            f"`{name}`" for name in kind.needs(check_params(kind.name, kind.params, {}))
+        )
+        lines += ["", f"## {kind.name}", "", *guide_lines(kind.guide)]
+        lines += ["", f"*Fills {columns}; reads {needs}.*", *param_lines(kind.params)]
+    return "\n".join([*lines, ""])
+
+
 def metric_guide() -> str:
     """Render what every metric says of itself as Markdown."""
     from workbench.metrics import FAMILIES, REASONS, metrics
@@ -179,26 +251,13 @@ def metric_guide() -> str:
             continue
         lines += ["", f"## {title}"]
         for metric in of_family:
-            guide = metric.guide
-            lines += ["", f"### {metric.name}", "", guide.at_a_glance]
-            for heading, text in (
-                ("What it shows", guide.shows),
-                ("How to read it", guide.read),
-                ("What to do", guide.do),
-                ("Definition", guide.definition),
-            ):
-                lines += ["", f"**{heading}.** {text.replace('``', '`')}"]
+            lines += ["", f"### {metric.name}", "", *guide_lines(metric.guide)]
             better = {"none": "neither direction is better"}.get(
                 metric.better, f"{metric.better} is better"
             )
             needs = ", ".join(f"`{column}`" for column in metric.needs)
             lines += ["", f"*Reads {needs}; over {metric.over} rows; {better}.*"]
-            if metric.params:
-                lines += ["", "| parameter | default | meaning |", "| --- | --- | --- |"]
-            for name, param in metric.params.items():
-                choices = ": " + ", ".join(f"`{c}`" for c in param.choices) if param.choices else ""
-                about = param.about.removesuffix(".") + choices + "."
-                lines.append(f"| `{name}` | `{param.default}` | {cell(about)} |")
+            lines += param_lines(metric.params)
     return "\n".join([*lines, ""])
 
 
@@ -211,6 +270,7 @@ def _default(value: object) -> str:
 GENERATED = {
     "joins.md": joins,
     "metrics.md": metric_guide,
+    "artefacts.md": artefact_guide,
     "data-dictionary.md": data_dictionary,
     f"feedback.v{contract.FEEDBACK_SCHEMA_VERSION}.schema.json": feedback_schema,
     "cli.md": command_line,

@@ -356,3 +356,18 @@ COMMENT ON COLUMN enriched.selected IS 'Whether the prediction is the positive c
 COMMENT ON COLUMN enriched.calibration_p IS 'Probability of the calibration pair: score, else confidence.';
 COMMENT ON COLUMN enriched.calibration_y IS 'Outcome of the calibration pair, 1 or 0; NULL where unlabelled.';
 COMMENT ON COLUMN enriched.flags IS 'What was odd about the row without refusing it, such as token_logprobs:sentinel.';
+
+-- The columns that artefacts add to the enriched views.
+CREATE TABLE fitted (
+  calibrated_p         DOUBLE,
+  calibration_gap      DOUBLE,
+  density              DOUBLE,
+  response_propensity  DOUBLE,
+  sample_weight        DOUBLE
+);
+COMMENT ON TABLE fitted IS 'Columns that the enriched views add from artefacts; NULL where none is pinned.';
+COMMENT ON COLUMN fitted.calibrated_p IS 'Calibration score after recalibration.';
+COMMENT ON COLUMN fitted.calibration_gap IS 'Mean of calibration score minus outcome in the bin of the score; positive = overconfident.';
+COMMENT ON COLUMN fitted.density IS 'Density of the embedding among its neighbours; small = unlike the others.';
+COMMENT ON COLUMN fitted.response_propensity IS 'Estimated probability that the inference gets feedback.';
+COMMENT ON COLUMN fitted.sample_weight IS 'Weight that makes labelled inferences stand for all.';

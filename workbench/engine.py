@@ -164,6 +164,13 @@ def sql_of(expression: ir.Expr) -> str:
     return str(ibis.duckdb.compile(expression))
 
 
+def dtype(name: str) -> Any:
+    """The Ibis type of a DuckDB type."""
+    from ibis.backends.sql.datatypes import DuckDBType
+
+    return DuckDBType.from_string(name)
+
+
 @ibis.udf.scalar.builtin(name="regexp_extract_all")  # type: ignore[untyped-decorator]
 def _extract_all(text: str, pattern: str, group: int) -> list[str]:  # type: ignore[empty-body]
     """Called so by DuckDB and by Spark; Ibis has no operation for it."""

@@ -105,6 +105,49 @@ class Workbench:
 
         return measure(self.current, only, by, where)
 
+    def fit(
+        self,
+        kind: str,
+        *,
+        params: dict[str, Any] | None = None,
+        where: str | None = None,
+        since: str | None = None,
+        until: str | None = None,
+        pin: bool = True,
+    ) -> dict[str, Any]:
+        """Fit an artefact on the build in force; see `workbench.fitting.fit`.
+
+        Returns
+        -------
+        dict
+            The artefact as `artefacts` lists it. `build` applies it if it is pinned.
+        """
+        from workbench.fitting import described, fit
+
+        made = fit(
+            self.project,
+            self.current,
+            kind,
+            params=params,
+            where=where,
+            since=since,
+            until=until,
+            pin=pin,
+        )
+        return described(self.project, made)
+
+    def artefacts(self) -> list[dict[str, Any]]:
+        """What was fitted: ``id``, ``kind``, ``pinned``, ``n``, ``state``, ``figures``, ..."""
+        from workbench.fitting import described, kept
+
+        return [described(self.project, made) for made in kept(self.project)]
+
+    def use_artefact(self, kind: str, identity: str | None) -> None:
+        """Let the next build apply an artefact that was fitted before, or none of its kind."""
+        from workbench.fitting import use
+
+        use(self.project, kind, identity)
+
     def sql(
         self,
         query: str,

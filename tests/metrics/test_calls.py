@@ -77,7 +77,7 @@ def test_several_texts_make_one_list_without_repetition() -> None:
         ("ece(bins=5, bins=6)", "twice"),
         ("ece(20)", "by name"),
         ("ece(**{'bins': 20})", "not a metric"),
-        ("accuracy(bins=20)", "without brackets"),
+        ("accuracy(bins=20)", "without parameters"),
         ("ece(bins=20", "not a metric"),
         ("ece bins", "not a metric"),
         ("ece.bins", "not a metric"),

@@ -22,8 +22,8 @@ import ibis.expr.types as ir
 
 from workbench import __version__, attribution, engine, enrich, labels, steps
 from workbench import ingest as ingesting
+from workbench.build import artefacts, events, ledger, manifest, views
 from workbench.build import contexts as build_contexts
-from workbench.build import events, ledger, manifest, views
 from workbench.build.lock import writing
 from workbench.build.sources import LakeTable, open_table
 from workbench.engine import literal
@@ -108,6 +108,7 @@ def _notes(project: Project, made: dict[str, Any]) -> list[str]:
     ]
     text = (project.root / CONFIG_NAME).read_text(encoding="utf-8")
     asked = sum(line.lstrip("# ").startswith("QUESTION") for line in text.splitlines())
+    notes += artefacts.notes(made["status"]["artefacts"])
     # The head of the file explains what a QUESTION is.
     if asked:
         notes.append(f"{CONFIG_NAME} has {asked} line(s) marked QUESTION: please answer them")
@@ -120,6 +121,7 @@ def _key(project: Project, tables: dict[str, LakeTable], as_of: str | None) -> s
         __version__,
         manifest.FORMAT,
         project.config_id,
+        artefacts.pinned(project),
         as_of,
         sorted((name, table.version) for name, table in tables.items()),
     ]
@@ -156,6 +158,7 @@ def _make(
         _label(connection, backend, project, tables, horizon)
         clock("label")
         reports = _enrich(connection, backend, project, tables, horizon)
+        applied = artefacts.report(connection, project)
         clock("enrich")
         status = ledger.count(connection, project, tables)
         views.create(
@@ -167,7 +170,13 @@ def _make(
         connection.execute("DETACH build")
         clock("finish")
         status["contexts"] = reports
-        return {"as_of": horizon, "ledger": status["ledger"], "status": status}
+        status["artefacts"] = applied
+        return {
+            "as_of": horizon,
+            "ledger": status["ledger"],
+            "artefacts": {kind: one["id"] for kind, one in applied.items()},
+            "status": status,
+        }
     finally:
         connection.close()
 
@@ -257,7 +266,7 @@ def _label(
     tables: dict[str, LakeTable],
     as_of: str | None,
 ) -> None:
-    _same_output(connection, tables)
+    events.same_output(connection, tables)
     feedback = backend.table("feedback", database="narrow")
     found = backend.table("attribution", database="narrow")
     same = backend.table("same_output")
@@ -293,30 +302,6 @@ def _label(
     connection.execute(f"CREATE TABLE narrow.labels AS {engine.sql_of(resolved)}")
 
 
-def _same_output(connection: duckdb.DuckDBPyConnection, tables: dict[str, LakeTable]) -> None:
-    """Whether each correction equals the output: the one comparison that needs wide columns."""
-    any_correction = engine.scalar(
-        connection, "SELECT count(*) FROM narrow.feedback WHERE kind = 'correction'"
-    )
-    if not any_correction or "output" not in tables["inferences"].columns:
-        connection.execute(
-            "CREATE OR REPLACE TEMP TABLE same_output AS "
-            "SELECT NULL::BIGINT AS same_row, NULL::VARCHAR AS same_request, "
-            "NULL::BOOLEAN AS same_output WHERE false"
-        )
-        return
-    connection.execute(
-        "CREATE OR REPLACE TEMP TABLE same_output AS SELECT f.row_id AS same_row, "
-        "a.request_id AS same_request, c.corrected_output = o.output AS same_output "
-        "FROM narrow.feedback f JOIN narrow.credits a USING (feedback_id) "
-        "JOIN narrow.inferences i ON a.request_id = i.request_id "
-        f"JOIN (SELECT row_id, corrected_output FROM {tables['feedback'].relation}) c "
-        "ON f.row_id = c.row_id "
-        f"JOIN (SELECT row_id, output FROM {tables['inferences'].relation}) o "
-        "ON i.row_id = o.row_id WHERE f.kind = 'correction'"
-    )
-
-
 def _enrich(
     connection: duckdb.DuckDBPyConnection,
     backend: Any,
@@ -347,10 +332,14 @@ def _enrich(
         unlabelled=reason,
     ).drop("__touched")
     connection.execute(f"CREATE OR REPLACE TEMP TABLE enriching AS {engine.sql_of(enriched)}")
+    fitted = artefacts.add(
+        connection, backend, project, tables["inferences"], backend.table("enriching")
+    )
     private = ", ".join(engine.identifier(c) for c in build_contexts.private_columns(project))
     connection.execute(
         f"CREATE TABLE narrow.enriched_inferences AS SELECT * EXCLUDE (ingest_id, "
-        f"source_file, source_row{', ' + private if private else ''}) FROM enriching"
+        f"source_file, source_row{', ' + private if private else ''}) "
+        f"FROM ({engine.sql_of(fitted)})"
     )
     if private:
         connection.execute(

@@ -69,7 +69,7 @@ def join_all(
         known = backend.table(facts.relation(context))
         _refuse(backend, context, join.refuse(known, spec))
         wide = [name for name in join.reads(spec) if name not in result.columns]
-        asked = _with_wide(backend, result, wide, project, tables["inferences"])
+        asked = with_wide(backend, result, wide, project, tables["inferences"])
         if join.compute is not None:
             spec = _computed(connection, backend, project, join, spec, asked, known)
         figures = join.figures(known, spec)
@@ -100,7 +100,7 @@ def private_columns(project: Project) -> list[str]:
     ]
 
 
-def _with_wide(
+def with_wide(
     backend: ibis.backends.duckdb.Backend,
     inferences: ir.Table,
     wide: Sequence[str],

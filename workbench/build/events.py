@@ -250,3 +250,27 @@ def _condition(
             'Write an SQL condition over the columns of feedback, such as "value >= 30".',
         ) from error
     return f"CAST((\n{condition}\n) AS BOOLEAN)"
+
+
+def same_output(connection: duckdb.DuckDBPyConnection, tables: dict[str, LakeTable]) -> None:
+    """Whether each correction equals the output: the one comparison that needs wide columns."""
+    any_correction = engine.scalar(
+        connection, "SELECT count(*) FROM narrow.feedback WHERE kind = 'correction'"
+    )
+    if not any_correction or "output" not in tables["inferences"].columns:
+        connection.execute(
+            "CREATE OR REPLACE TEMP TABLE same_output AS "
+            "SELECT NULL::BIGINT AS same_row, NULL::VARCHAR AS same_request, "
+            "NULL::BOOLEAN AS same_output WHERE false"
+        )
+        return
+    connection.execute(
+        "CREATE OR REPLACE TEMP TABLE same_output AS SELECT f.row_id AS same_row, "
+        "a.request_id AS same_request, c.corrected_output = o.output AS same_output "
+        "FROM narrow.feedback f JOIN narrow.credits a USING (feedback_id) "
+        "JOIN narrow.inferences i ON a.request_id = i.request_id "
+        f"JOIN (SELECT row_id, corrected_output FROM {tables['feedback'].relation}) c "
+        "ON f.row_id = c.row_id "
+        f"JOIN (SELECT row_id, output FROM {tables['inferences'].relation}) o "
+        "ON i.row_id = o.row_id WHERE f.kind = 'correction'"
+    )

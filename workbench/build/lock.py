@@ -91,7 +91,6 @@ def unwritable(project: Project, why: str) -> DataError:
 def _sweep(project: Project) -> None:
     shutil.rmtree(project.state / "tmp", ignore_errors=True)
     (project.state / "tmp").mkdir()
-    builds = project.state / "builds"
-    if builds.is_dir():
-        for leftover in builds.glob("*.unfinished*"):
+    for name in ("builds", "artefacts"):
+        for leftover in (project.state / name).glob("*.unfinished*"):
             leftover.unlink(missing_ok=True)

@@ -186,7 +186,7 @@ def _ordered(narrow: dict[str, str], wide: dict[str, str]) -> str:
 def _comment(connection: duckdb.DuckDBPyConnection) -> None:
     """Carry the contract's comments over to the views and the narrow tables."""
     known = {name: table.columns for name, table in contract.tables().items()}
-    base = {**known["inferences"], **known["enriched"]}
+    base = {**known["inferences"], **known["enriched"], **known["fitted"]}
     events = {f"feedback_{n}": c for n, c in known["feedback"].items()} | known["feedback"]
     comments = {
         "enriched_inferences": base,

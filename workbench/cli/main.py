@@ -21,6 +21,7 @@ COMMANDS = {
     "build": "Read what is new, build the enriched views and publish them.",
     "status": "Show what became of every received event.",
     "metrics": "Measure: accuracy, calibration, coverage, by any expression.",
+    "fit": "Fit a recalibration or another artefact, for the next build.",
     "sql": "Ask in SQL.",
     "export": "Write a relation, or a part of it, to a file.",
     "serve": "Open the dashboard.",

@@ -271,6 +271,7 @@ class _Reader(Checks):
             *contract.table("inferences").columns,
             *contract.table("feedback").columns,
             *contract.table("enriched").columns,
+            *contract.table("fitted").columns,
             *(f"features.{name}" for name in features),
             *(context.name for context in contexts),
             *(f"{context.name}.{column}" for context in contexts for column in context.columns),

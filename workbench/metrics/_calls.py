@@ -7,8 +7,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from workbench import guide
 from workbench.errors import ConfigError, suggest
-from workbench.metrics._metric import Metric, Param, metrics
+from workbench.metrics._metric import Metric, metrics
 
 
 @dataclass(frozen=True)
@@ -165,28 +166,7 @@ def check_params(call: MetricCall) -> dict[str, Any]:
         If the metric, a parameter or a value is unknown.
     """
     metric = metrics.get(call.name)
-    for name, value in call.params.items():
-        if name not in metric.params:
-            near = suggest(name, metric.params) or f"Write {metric.name} without brackets."
-            raise ConfigError(f"{metric.name} has no parameter called {name!r}.", near)
-        _check_value(metric.name, name, metric.params[name], value)
-    return {name: call.params.get(name, param.default) for name, param in metric.params.items()}
-
-
-def _check_value(metric: str, name: str, param: Param, value: Any) -> None:
-    where = f"{name} of {metric}"
-    if param.choices and value not in param.choices:
-        near = suggest(str(value), map(str, param.choices))
-        raise ConfigError(f"{where} cannot be {value!r}.", near)
-    number = isinstance(param.default, float) and type(value) is int
-    if type(value) is not type(param.default) and not number:
-        kinds = {int: "a whole number", float: "a number", str: "a text", bool: "True or False"}
-        kind = kinds.get(type(param.default), type(param.default).__name__)
-        raise ConfigError(f"{where} cannot be {value!r}.", f"Use {kind}.")
-    if param.minimum is not None and not value >= param.minimum:
-        raise ConfigError(f"{where} cannot be {value!r}.", f"Use at least {param.minimum}.")
-    if param.maximum is not None and not value <= param.maximum:
-        raise ConfigError(f"{where} cannot be {value!r}.", f"Use at most {param.maximum}.")
+    return guide.check_params(metric.name, metric.params, call.params)
 
 
 def _usage(metric: Metric) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
-import re
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -12,6 +10,9 @@ from typing import Any, Literal
 import ibis.expr.types as ir
 import numpy as np
 
+from workbench.guide import Guide as Guide
+from workbench.guide import Param as Param
+from workbench.guide import guide_of as guide_of
 from workbench.registry import Registry
 
 Better = Literal["higher", "lower", "none"]
@@ -54,29 +55,6 @@ REASONS = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Param:
-    """One parameter of a metric: its default and what it may be.
-
-    Parameters
-    ----------
-    default
-        The value where none is given; its type is the type of the parameter.
-    about
-        One sentence for help texts.
-    choices
-        The permitted values, if they are few.
-    minimum, maximum
-        The permitted range of a number.
-    """
-
-    default: Any
-    about: str = ""
-    choices: tuple[Any, ...] = ()
-    minimum: float | None = None
-    maximum: float | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
 class Estimate:
     """The value of a metric in one group.
 
@@ -97,53 +75,6 @@ class Estimate:
     high: float | None = None
     n: int = 0
     reason: str | None = None
-
-
-@dataclass(frozen=True)
-class Guide:
-    """What a person needs to know of a number, from the docstring of its file.
-
-    Parameters
-    ----------
-    at_a_glance
-        One sentence: the first line.
-    shows, read, do
-        The sections "What it shows", "How to read it" and "What to do".
-    definition
-        The section "Definition": formula, source, interval, edge cases.
-    """
-
-    at_a_glance: str
-    shows: str = ""
-    read: str = ""
-    do: str = ""
-    definition: str = ""
-
-
-_SECTIONS = {
-    "What it shows": "shows",
-    "How to read it": "read",
-    "What to do": "do",
-    "Definition": "definition",
-}
-
-
-def guide_of(docstring: str) -> Guide:
-    """Read the sections of a docstring; each has its title on a line, underlined.
-
-    Parameters
-    ----------
-    docstring
-        Docstring of the module of a metric, a macro or an artefact.
-    """
-    text = inspect.cleandoc(docstring)
-    first, _, rest = text.partition("\n")
-    titles = "|".join(map(re.escape, _SECTIONS))
-    parts = re.split(rf"^({titles})\n-+\n", rest, flags=re.MULTILINE)
-    found = {
-        _SECTIONS[title]: body.strip() for title, body in zip(parts[1::2], parts[2::2], strict=True)
-    }
-    return Guide(first, **found)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,168 @@
+"""Applies the pinned artefacts: their columns, and how far each of them fits the build."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import duckdb
+import ibis
+import ibis.backends.duckdb
+import ibis.expr.types as ir
+
+from workbench import artefacts, contract, engine
+from workbench.artefacts import Artefact
+from workbench.build.contexts import with_wide
+from workbench.build.sources import LakeTable
+from workbench.engine import identifier, literal
+from workbench.errors import DataError
+from workbench.project import Project
+
+
+def pinned(project: Project) -> dict[str, str]:
+    """Id by kind of what the next build applies."""
+    return artefacts.pinned(artefacts.folder(project))
+
+
+def add(
+    connection: duckdb.DuckDBPyConnection,
+    backend: ibis.backends.duckdb.Backend,
+    project: Project,
+    table: LakeTable,
+    enriched: ir.Table,
+) -> ir.Table:
+    """`enriched` with the columns of all artefacts; NULL where none is pinned.
+
+    Parameters
+    ----------
+    connection, backend, project
+        Of the build.
+    table
+        The inferences in the lake, for artefacts that read wide columns.
+    enriched
+        The enriched inferences.
+
+    Raises
+    ------
+    DataError
+        If an artefact does not fit the build.
+    """
+    declared = {
+        column.name: engine.dtype(column.type)
+        for column in contract.table("fitted").columns.values()
+    }
+    given = enriched.columns
+    found: dict[str, ir.Value] = {}
+    extra: set[str] = set()
+    for made in _pinned(project):
+        kind = artefacts.artefacts.get(made.kind)
+        reads = kind.reads(made.state)
+        _check(project, made, reads, (*given, *contract.WIDE_COLUMNS))
+        wide = [name for name in reads if name not in enriched.columns]
+        enriched = with_wide(backend, enriched, wide, project, table)
+        extra |= set(wide)
+        if made.table is not None:
+            enriched, names = _with_table(connection, backend, project, made, enriched)
+            extra |= set(names)
+        columns = kind.values(enriched, made.state)
+        enriched = enriched.mutate(
+            **{name: value.cast(declared[name]) for name, value in columns.items()}
+        )
+        found |= columns
+    absent = {name: ibis.null(dtype) for name, dtype in declared.items() if name not in found}
+    return enriched.drop(*extra).mutate(**absent).select(*given, *declared)
+
+
+def _pinned(project: Project) -> list[Artefact]:
+    place = artefacts.folder(project)
+    return [artefacts.load(place, identity) for identity in pinned(project).values()]
+
+
+def _check(project: Project, made: Artefact, reads: Sequence[str], columns: Sequence[str]) -> None:
+    """Refuse an artefact whose columns are not there, or are not what they were."""
+    hint = (
+        f"Build without it, then fit it anew: workbench fit {made.kind} --drop; workbench build; "
+        f"workbench fit {made.kind}"
+    )
+    missing = [name for name in reads if name not in columns]
+    if missing:
+        raise DataError(
+            f"The artefact {made.id} reads the column {missing[0]!r}, which the build does not "
+            "have.",
+            hint,
+        )
+    now = artefacts.meaning(project, tuple(reads))
+    for name in sorted({*now, *made.meaning}):
+        before, after = made.meaning.get(name, "nothing"), now.get(name, "nothing")
+        if before != after:
+            raise DataError(
+                f"The artefact {made.id} was fitted where {name} was {before}; now it is {after}.",
+                hint,
+            )
+
+
+def _with_table(
+    connection: duckdb.DuckDBPyConnection,
+    backend: ibis.backends.duckdb.Backend,
+    project: Project,
+    made: Artefact,
+    enriched: ir.Table,
+) -> tuple[ir.Table, list[str]]:
+    """`enriched` with the values by row of an artefact, as ``fitted_NAME``."""
+    path = artefacts.table_path(artefacts.folder(project), made.id)
+    name = f"artefact_{made.kind}"
+    connection.execute(
+        f"CREATE OR REPLACE TEMP TABLE {identifier(name)} AS "
+        f"SELECT COLUMNS('(.*)') AS 'fitted_\\1' FROM read_parquet({literal(str(path))})"
+    )
+    values = backend.table(name)
+    joined = enriched.left_join(values, enriched["request_id"] == values["fitted_request_id"])
+    return joined, list(values.columns)
+
+
+def report(connection: duckdb.DuckDBPyConnection, project: Project) -> dict[str, dict[str, Any]]:
+    """Note the artefacts in the build; of each, how far the build has gone beyond it.
+
+    Returns
+    -------
+    dict
+        By kind ``id``, ``held_out``, ``fitted_to``, ``newer`` (inferences after that) and
+        ``other_versions`` (model versions that it was not fitted on).
+    """
+    connection.execute(
+        "CREATE TABLE narrow.artefacts (kind VARCHAR, id VARCHAR, held_out VARCHAR, "
+        "fitted_to TIMESTAMPTZ)"
+    )
+    made = _pinned(project)
+    engine.insert(
+        connection,
+        "narrow.artefacts",
+        [(one.kind, one.id, one.held_out, one.fitted_to) for one in made],
+    )
+    found = {}
+    for one in made:
+        newer, others = connection.execute(
+            "SELECT count(*) FILTER (ts > CAST($1 AS TIMESTAMPTZ)), "
+            "coalesce(list_sort(list(DISTINCT model_version) "
+            "FILTER (NOT list_contains($2::VARCHAR[], model_version))), []) "
+            "FROM narrow.enriched_inferences",
+            [one.fitted_to, list(one.versions)],
+        ).fetchone() or (0, [])
+        found[one.kind] = {
+            "id": one.id,
+            "held_out": one.held_out,
+            "fitted_to": one.fitted_to,
+            "newer": newer,
+            "other_versions": others,
+        }
+    return found
+
+
+def notes(reports: dict[str, dict[str, Any]]) -> list[str]:
+    """What a person should know of artefacts that may have become stale."""
+    return [
+        f"{kind} ({one['id']}) was not fitted on model version "
+        f"{', '.join(map(repr, one['other_versions']))}: fit it anew with workbench fit {kind}"
+        for kind, one in reports.items()
+        if one["other_versions"]
+    ]
