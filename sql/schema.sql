@@ -331,8 +331,17 @@ CREATE TABLE enriched (
   least_confidence     DOUBLE,
   margin               DOUBLE,
   entropy              DOUBLE,
+  mutual_information   DOUBLE,
+  vote_entropy         DOUBLE,
+  disagreement         DOUBLE,
+  sum_logprob          DOUBLE,
+  mean_logprob         DOUBLE,
+  min_logprob          DOUBLE,
+  perplexity           DOUBLE,
   prob_bin             INTEGER,
   selected             BOOLEAN,
+  positive             BOOLEAN,
+  label_index          INTEGER,
   calibration_p        DOUBLE,
   calibration_y        DOUBLE,
   flags                VARCHAR[]
@@ -351,8 +360,17 @@ COMMENT ON COLUMN enriched.n_choices IS 'How many candidates were chosen from; N
 COMMENT ON COLUMN enriched.least_confidence IS '1 minus the largest probability; large = unsure.';
 COMMENT ON COLUMN enriched.margin IS '1 minus the gap between the two largest probabilities; large = unsure.';
 COMMENT ON COLUMN enriched.entropy IS 'Shannon entropy of the probabilities in nats; large = unsure.';
+COMMENT ON COLUMN enriched.mutual_information IS 'Entropy of the ensemble''s mean less the mean entropy of its members, in nats (BALD); large = they disagree.';
+COMMENT ON COLUMN enriched.vote_entropy IS 'Entropy of the classes that the members of the ensemble vote for, in nats; large = they disagree.';
+COMMENT ON COLUMN enriched.disagreement IS 'Share of the ensemble''s members that vote against their majority (variation ratio).';
+COMMENT ON COLUMN enriched.sum_logprob IS 'Log-probability of the whole answer: sum over its tokens, in nats.';
+COMMENT ON COLUMN enriched.mean_logprob IS 'Mean log-probability of the answer''s tokens, in nats; low = unsure.';
+COMMENT ON COLUMN enriched.min_logprob IS 'Log-probability of the answer''s least likely token, in nats; low = unsure.';
+COMMENT ON COLUMN enriched.perplexity IS 'exp(-mean_logprob): among how many equally likely tokens the model chose, on average; large = unsure.';
 COMMENT ON COLUMN enriched.prob_bin IS 'Bin of the calibration score: ten equal widths from 0, left-closed, the last closed.';
 COMMENT ON COLUMN enriched.selected IS 'Whether the prediction is the positive class.';
+COMMENT ON COLUMN enriched.positive IS 'Whether the label is the positive class; of a label that comes from rewards, whether it is 1. NULL where unlabelled.';
+COMMENT ON COLUMN enriched.label_index IS 'Position of the label in the configured classes, from 0, which is its place in probabilities; for class labels only.';
 COMMENT ON COLUMN enriched.calibration_p IS 'Probability of the calibration pair: score, else confidence.';
 COMMENT ON COLUMN enriched.calibration_y IS 'Outcome of the calibration pair, 1 or 0; NULL where unlabelled.';
 COMMENT ON COLUMN enriched.flags IS 'What was odd about the row without refusing it, such as token_logprobs:sentinel.';

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import ibis
 import ibis.expr.types as ir
 
@@ -12,12 +14,20 @@ PROB_BINS = 10
 
 
 def uncertainty(inferences: ir.Table) -> ir.Table:
-    """`inferences` with ``least_confidence``, ``margin`` and ``entropy``."""
+    """`inferences` with how unsure the model was: by class, by ensemble member and by token."""
     probabilities, confidence = inferences["probabilities"], inferences["confidence"]
+    ensemble, tokens = inferences["ensemble"], inferences["token_logprobs"]
     return inferences.mutate(
         least_confidence=formulas.least_confidence(probabilities, confidence),
         margin=formulas.margin(probabilities, confidence),
         entropy=formulas.entropy(probabilities, confidence),
+        mutual_information=formulas.mutual_information(ensemble),
+        vote_entropy=formulas.vote_entropy(ensemble),
+        disagreement=formulas.disagreement(ensemble),
+        sum_logprob=formulas.sum_logprob(tokens),
+        mean_logprob=formulas.mean_logprob(tokens),
+        min_logprob=formulas.min_logprob(tokens),
+        perplexity=formulas.perplexity(tokens),
     )
 
 
@@ -54,7 +64,12 @@ def event_counts(events: ir.Table, attribution: ir.Table, credits: ir.Table) -> 
 
 
 def with_labels(
-    inferences: ir.Table, labels: ir.Table, *, positive_class: str, unlabelled: ir.StringValue
+    inferences: ir.Table,
+    labels: ir.Table,
+    *,
+    positive_class: str,
+    unlabelled: ir.StringValue,
+    classes: Sequence[str] = (),
 ) -> ir.Table:
     """Each inference with its label, labelled or not, and the calibration pair.
 
@@ -69,18 +84,23 @@ def with_labels(
     unlabelled
         Why an inference without a row in `labels` has no label, as an expression over
         `inferences`.
+    classes
+        The classes in the order of ``probabilities``.
 
     Returns
     -------
     ir.Table
-        As many rows as `inferences`, with ``reward``, ``label``, ``label_reason``, ``correct``,
-        ``label_delay``, ``n_feedback``, ``n_raters``, ``agreement``, ``selected``,
-        ``calibration_p``, ``calibration_y`` and ``prob_bin``.
+        As many rows as `inferences`, with ``reward``, ``label``, ``label_reason``, ``label_index``,
+        ``correct``, ``label_delay``, ``n_feedback``, ``n_raters``, ``agreement``, ``selected``,
+        ``positive``, ``calibration_p``, ``calibration_y`` and ``prob_bin``.
 
     Notes
     -----
     The calibration pair is (``score``, label is the positive class) where ``score`` is there,
     else (``confidence``, ``correct``), else (``confidence``, label is 1).
+
+    ``positive`` is about the label alone: a class that people named is compared with
+    `positive_class`; a label that comes from rewards is 1 or 0 whatever the classes are called.
     """
     inferences = inferences.mutate(__unlabelled=unlabelled)
     facts = labels.rename({"__id": "request_id", "label_kind": "kind"})
@@ -96,9 +116,17 @@ def with_labels(
         (correct.notnull(), correct),
         else_=label == "1",
     )
+    # A label that comes from rewards is 1 or 0 and names no class.
+    places = [
+        ((joined["label_kind"] == "label") & (label == formulas.canonical(ibis.literal(name))), i)
+        for i, name in enumerate(classes)
+    ]
+    index = ibis.cases(*places, else_=None) if places else ibis.null("int32")
     joined = joined.mutate(
+        label_index=index.cast("int32"),
         correct=correct,
         selected=predicted == positive,
+        positive=ibis.ifelse(joined["label_kind"] == "label", label == positive, label == "1"),
         calibration_p=ibis.coalesce(joined["score"], joined["confidence"]),
         calibration_y=outcome.cast("float64"),
         label_reason=ibis.ifelse(

@@ -182,7 +182,14 @@ def test_what_cannot_be_read_is_null_and_not_the_confidence(con: Any) -> None:
 
 def compiled() -> dict[str, ir.Value]:
     rows = ibis.table(
-        {"p": "float64", "ps": "array<float64>", "k": "int64", "n": "int64"}, name="rows"
+        {
+            "p": "float64",
+            "ps": "array<float64>",
+            "pss": "array<array<float64>>",
+            "k": "int64",
+            "n": "int64",
+        },
+        name="rows",
     )
     bins = {f"bin_{rule}": formulas.bin_index(rows.p, 10, rule) for rule in formulas.BIN_RULES}
     low, high = formulas.wilson(rows.k, rows.n)
@@ -193,6 +200,13 @@ def compiled() -> dict[str, ir.Value]:
         "least_confidence": formulas.least_confidence(rows.ps, rows.p),
         "margin": formulas.margin(rows.ps, rows.p),
         "entropy": formulas.entropy(rows.ps, rows.p),
+        "mutual_information": formulas.mutual_information(rows.pss),
+        "vote_entropy": formulas.vote_entropy(rows.pss),
+        "disagreement": formulas.disagreement(rows.pss),
+        "sum_logprob": formulas.sum_logprob(rows.ps),
+        "mean_logprob": formulas.mean_logprob(rows.ps),
+        "min_logprob": formulas.min_logprob(rows.ps),
+        "perplexity": formulas.perplexity(rows.ps),
     }
 
 

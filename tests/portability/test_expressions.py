@@ -15,7 +15,10 @@ from tests.soundness.tables import ENGINES, Row, Tables, same
 from workbench import formulas, labels
 
 NAN, INF = math.nan, math.inf
-WIDE = {"n": "BIGINT", "d": "DOUBLE", "s": "VARCHAR", "t": "TIMESTAMPTZ", "l": "DOUBLE[]"}
+WIDE = {
+    **{"n": "BIGINT", "d": "DOUBLE", "s": "VARCHAR", "t": "TIMESTAMPTZ"},
+    **{"l": "DOUBLE[]", "e": "DOUBLE[][]"},
+}
 
 
 @pytest.fixture(scope="module", params=ENGINES)
@@ -142,11 +145,70 @@ def test_uncertainty_of_a_confidence_is_the_same(tables: Tables, place: int) -> 
     assert same(found, expected), found
 
 
+TOKENS = [
+    *([-0.1, -2.0], [-1000.0], [0.0], [1e-7, -1.0], [-0.5] * 40, [-699.0], None, [], [None]),
+    *([-9999.0], [NAN], [-INF], [INF], [0.1], [-0.5, None], [-0.5, -1000.1], [-800.0, -900.0]),
+]
+
+
+@pytest.mark.parametrize("name", ["sum_logprob", "mean_logprob", "min_logprob", "perplexity"])
+def test_log_probabilities_of_tokens_are_the_same(tables: Tables, name: str) -> None:
+    found = values(tables, "l", TOKENS, lambda x: getattr(formulas, name)(x["l"]))
+
+    def expected(tokens: list[Any] | None) -> float | None:
+        if not tokens or any(p is None or not -1000 <= p <= 1e-6 for p in tokens):
+            return None
+        mean = math.fsum(tokens) / len(tokens)
+        return {
+            "sum_logprob": math.fsum(tokens),
+            "mean_logprob": mean,
+            "min_logprob": min(tokens),
+            "perplexity": math.exp(-mean) if mean >= -700 else None,
+        }[name]
+
+    assert same(found, [expected(tokens) for tokens in TOKENS]), found
+
+
+ENSEMBLES = [
+    *([[0.5, 0.5], [0.1, 0.9]], [[1.0, 0.0], [0.0, 1.0]], [[0.3, 0.7]], [[0.5, 0.5]] * 3),
+    *([[0.4, 0.6], [0.6, 0.4], [0.7, 0.3]], [[0.2, 0.4, 0.4]] * 2, [[1.0]] * 2),
+    *([[0.2, 0.3, 0.5], [0.3, 0.3, 0.4], [0.1, 0.8, 0.1], [1 / 3] * 3], [[0.5, 0.5005]] * 2),
+    *(None, [], [None], [[]], [[0.5, 0.5], None], [[0.5, None]], [[NAN, 0.5]], [[1.5, -0.5]]),
+    *([[0.5, 0.5], [0.2, 0.3, 0.5]], [[0.5, 0.4], [0.5, 0.5]], [[0.5, 0.5], []]),
+]
+
+
+def divided(members: list[Any] | None) -> tuple[float, float, float] | None:
+    """Mutual information, vote entropy and variation ratio by their definitions."""
+    if not members or any(uncertain(m) is None or len(m) != len(members[0]) for m in members):
+        return None
+    classes = range(len(members[0]))
+
+    def h(p: list[float]) -> float:
+        return math.fsum(-q * math.log(q) for q in p if q > 0)
+
+    mean = [math.fsum(m[k] for m in members) / len(members) for k in classes]
+    votes = [m.index(max(m)) for m in members]
+    shares = [votes.count(k) / len(votes) for k in classes]
+    return h(mean) - math.fsum(map(h, members)) / len(members), h(shares), 1 - max(shares)
+
+
+@pytest.mark.parametrize("place", [0, 1, 2], ids=["mutual_information", "vote", "disagreement"])
+def test_disagreement_of_an_ensemble_is_the_same(tables: Tables, place: int) -> None:
+    formula = (formulas.mutual_information, formulas.vote_entropy, formulas.disagreement)[place]
+    found = values(tables, "e", ENSEMBLES, lambda x: formula(x["e"]))
+    expected = [None if (known := divided(m)) is None else known[place] for m in ENSEMBLES]
+    for value, wanted in zip(found, expected, strict=True):
+        # A difference of two entropies is as exact as they are.
+        assert (value is None) == (wanted is None)
+        assert value is None or (value == pytest.approx(wanted, abs=1e-15) and value >= 0)
+
+
 @pytest.mark.parametrize("rule", formulas.BIN_RULES)
 @pytest.mark.parametrize("bins", [10, 11])
 def test_bins_are_exact_at_their_edges(tables: Tables, rule: str, bins: int) -> None:
     step = 1 / bins
-    edges = [k * step for k in range(bins + 1)]
+    edges = [k / bins if rule == "verified" else k * step for k in range(bins + 1)]
     given = [q for e in edges for q in (math.nextafter(e, -1), e, math.nextafter(e, 2))]
     none = [NAN, INF, -INF, 1e300, None]
     found = values(tables, "d", [*given, *none], lambda x: formulas.bin_index(x["d"], bins, rule))
@@ -154,7 +216,7 @@ def test_bins_are_exact_at_their_edges(tables: Tables, rule: str, bins: int) -> 
     def bin_of(q: float) -> int | None:
         if not 0 <= q <= 1 or (rule == "guo" and q == 0):
             return None
-        if rule in ("right", "guo"):
+        if rule in ("right", "verified", "guo"):
             return next(k for k in range(bins) if q <= edges[k + 1] or k == bins - 1)
         if rule == "torchmetrics" and q == 1:
             return bins

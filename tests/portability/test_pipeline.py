@@ -31,7 +31,8 @@ SCHEMA: dict[str, dict[str, str]] = {
         **dict.fromkeys(("score", "confidence", "latency_ms", "cost"), NUMBER),
         **dict.fromkeys(("row_id", "step", "input_tokens", "output_tokens"), WHOLE),
         "ts": TIME,
-        "probabilities": "DOUBLE[]",
+        **dict.fromkeys(("probabilities", "token_logprobs"), "DOUBLE[]"),
+        "ensemble": "DOUBLE[][]",
     },
     "events": {
         **dict.fromkeys((*attribution.EVENT_COLUMNS, *attribution.CLOCK_COLUMNS), TEXT),
@@ -205,6 +206,8 @@ def some_rows() -> dict[str, list[Row]]:
                 "score": choose((None, p, p, float("nan"))),
                 "confidence": choose((None, p)),
                 "probabilities": choose((None, [p, 1 - p], [0.1, 0.2, 0.7], [p, p], [1.0, 0.0])),
+                "ensemble": choose((None, [[p, 1 - p], [1.0, 0.0], [0.5, 0.5]], [[p, 1 - p], [p]])),
+                "token_logprobs": choose((None, [-p, -2 * p, -0.5], [-0.5, None], [])),
                 "latency_ms": choose((None, 12.5)),
                 "cost": choose((None, 0.001)),
                 "input_tokens": choose((None, 100)),

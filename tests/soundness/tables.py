@@ -27,6 +27,7 @@ ARROW = {
     "BOOLEAN": pa.bool_(),
     "VARCHAR[]": pa.list_(pa.string()),
     "DOUBLE[]": pa.list_(pa.float64()),
+    "DOUBLE[][]": pa.list_(pa.list_(pa.float64())),
     "DATE": pa.date32(),
 }
 

@@ -6,24 +6,45 @@ Each formula lives here once: the views are compiled from it and the metrics cal
 from __future__ import annotations
 
 from workbench.formulas._bins import BIN_RULES, BinRule, bin_index
+from workbench.formulas._ensembles import disagreement, mutual_information, vote_entropy
 from workbench.formulas._intervals import Z95, mean_interval, normal_interval, wilson
+from workbench.formulas._losses import LEAST_PROBABILITY, log_loss
+from workbench.formulas._tokens import (
+    LEAST_LOGPROB,
+    LOGPROB_TOLERANCE,
+    mean_logprob,
+    min_logprob,
+    perplexity,
+    sum_logprob,
+)
 from workbench.formulas._uncertainty import SUM_TOLERANCE, entropy, least_confidence, margin
 from workbench.formulas._values import canonical, finite, probability, seconds_between
 
 __all__ = [
     "BIN_RULES",
+    "LEAST_LOGPROB",
+    "LEAST_PROBABILITY",
+    "LOGPROB_TOLERANCE",
     "SUM_TOLERANCE",
     "Z95",
     "BinRule",
     "bin_index",
     "canonical",
+    "disagreement",
     "entropy",
     "finite",
     "least_confidence",
+    "log_loss",
     "margin",
     "mean_interval",
+    "mean_logprob",
+    "min_logprob",
+    "mutual_information",
     "normal_interval",
+    "perplexity",
     "probability",
     "seconds_between",
+    "sum_logprob",
+    "vote_entropy",
     "wilson",
 ]

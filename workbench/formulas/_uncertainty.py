@@ -18,6 +18,22 @@ def _plogp(p: ir.FloatingValue) -> ir.FloatingValue:
     return p * (p > 0.0).ifelse(p, 1.0).ln()
 
 
+def is_distribution(classes: ir.ArrayValue) -> ir.BooleanValue:
+    """Whether `classes` holds probabilities that add up to 1, up to `SUM_TOLERANCE`."""
+    bad = classes.filter(lambda q: q.isnull() | q.isnan() | (q < 0.0) | (q > 1.0))
+    return (
+        (classes.length() > 0)
+        & (bad.length() == 0)
+        & ((classes.sums() - 1.0).abs() <= SUM_TOLERANCE)
+    )
+
+
+def entropy_of(classes: ir.ArrayValue) -> ir.FloatingValue:
+    """``-sum(p ln p)`` of a list of probabilities, with 0 ln 0 = 0."""
+    # 0 - x rather than -x, so that certainty is 0 and not -0.
+    return 0.0 - classes.map(_plogp).sums()
+
+
 def _uncertainty(
     probabilities: ir.ArrayValue,
     confidence: ir.FloatingValue,
@@ -26,12 +42,7 @@ def _uncertainty(
 ) -> ir.FloatingValue:
     classes = probabilities.cast("array<float64>")
     scalar = double(confidence)
-    bad = classes.filter(lambda q: q.isnull() | q.isnan() | (q < 0.0) | (q > 1.0))
-    usable = (
-        (classes.length() > 0)
-        & (bad.length() == 0)
-        & ((classes.sums() - 1.0).abs() <= SUM_TOLERANCE)
-    )
+    usable = is_distribution(classes)
     readable = probabilities.isnull() & (scalar >= 0.0) & (scalar <= 1.0) & ~scalar.isnan()
     return ibis.cases((usable, of_list(classes)), (readable, of_scalar(scalar)), else_=null())
 
@@ -103,7 +114,6 @@ def entropy(probabilities: ir.ArrayValue, confidence: ir.FloatingValue) -> ir.Fl
     return _uncertainty(
         probabilities,
         confidence,
-        # 0 - x rather than -x, so that certainty is 0 and not -0.
-        lambda p: 0.0 - p.map(_plogp).sums(),
+        entropy_of,
         lambda c: 0.0 - (_plogp(c) + _plogp(1.0 - c)),
     )

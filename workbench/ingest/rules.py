@@ -7,11 +7,9 @@ from collections.abc import Mapping
 
 from workbench import contract
 from workbench.engine import identifier
+from workbench.formulas import LEAST_LOGPROB, LOGPROB_TOLERANCE
 from workbench.ingest import casts
 from workbench.project import Source
-
-# Log-probabilities below this are placeholders that some providers write for "not available".
-_LEAST_LOGPROB = -1000.0
 
 
 def rules_of(source: Source, columns: Mapping[str, contract.Column]) -> list[tuple[str, str, str]]:
@@ -110,8 +108,8 @@ def defaults(source: Source, inputs: Mapping[str, object]) -> tuple[str, list[st
     if source.table != "inferences":
         return "CAST(NULL AS VARCHAR[])", []
     bad = (
-        f"len(list_filter(token_logprobs, lambda p: p < {_LEAST_LOGPROB} OR p > 1e-6 "
-        "OR isnan(p))) > 0"
+        f"len(list_filter(token_logprobs, lambda p: p < {LEAST_LOGPROB} "
+        f"OR p > {LOGPROB_TOLERANCE} OR isnan(p))) > 0"
     )
     flags = f"CASE WHEN {bad} THEN ['token_logprobs:sentinel'] END"
     return flags, [f"CASE WHEN {bad} THEN NULL ELSE token_logprobs END AS token_logprobs"]
