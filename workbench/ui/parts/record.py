@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any, Literal
 
 import streamlit as st
@@ -60,7 +61,13 @@ def fields(source: Build, found: Mapping[str, Any]) -> None:
         if not isinstance(value, dict)
     ]
     st.subheader("Inference")
-    st.dataframe(rows, hide_index=True, alt="The fields of the inference that have a value.")
+    st.dataframe(
+        rows,
+        hide_index=True,
+        # A key and a time are to be read whole.
+        column_config={"value": st.column_config.TextColumn(width=310)},
+        alt="The fields of the inference that have a value.",
+    )
     for name, value in found.items():
         if _is_table(value):
             st.subheader(words.code(name).capitalize())
@@ -94,7 +101,8 @@ def _facts(facts: Mapping[str, Any], name: str) -> None:
     rows = [
         {"field": key, "value": plain(value)}
         for key, value in facts.items()
-        if value is not None and not _is_table(value)
+        # A list of records has a table of its own, and none where it is empty.
+        if value is not None and value != [] and not _is_table(value)
     ]
     if rows:
         st.dataframe(rows, hide_index=True, alt=f"What was known as {name}.")
@@ -114,7 +122,12 @@ def _rows(rows: Sequence[Mapping[str, Any]], alt: str) -> None:
         {key: plain(v) if isinstance(v, list | dict) else v for key, v in row.items()}
         for row in rows
     ]
-    st.dataframe(shown, hide_index=True, alt=alt)
+    times = {key for row in rows for key, value in row.items() if isinstance(value, datetime)}
+    config = {
+        key: st.column_config.DatetimeColumn(format="YYYY-MM-DD HH:mm:ss", timezone="UTC")
+        for key in times
+    }
+    st.dataframe(shown, hide_index=True, column_config=config, alt=alt)
 
 
 def events(found: Sequence[Mapping[str, Any]]) -> None:
@@ -138,7 +151,11 @@ def events(found: Sequence[Mapping[str, Any]]) -> None:
 
 
 def plain(value: Any) -> str:
-    """Return a value of any type as one line of text."""
+    """Return a value of any type as one line of text; of a number what the eye can take in."""
+    if isinstance(value, float):
+        return f"{value:.6g}" if abs(value) < 1e6 else str(value)
+    if isinstance(value, list) and not any(isinstance(one, list | dict) for one in value):
+        return ", ".join(map(plain, value))
     if isinstance(value, list | dict):
         return json.dumps(value, ensure_ascii=False, default=str)
     return str(value)
