@@ -8,6 +8,7 @@ from __future__ import annotations
 from workbench.formulas._bins import BIN_RULES, BinRule, bin_index
 from workbench.formulas._ensembles import disagreement, mutual_information, vote_entropy
 from workbench.formulas._intervals import Z95, mean_interval, normal_interval, wilson
+from workbench.formulas._logistic import log_probability, logit, sigmoid, softplus
 from workbench.formulas._losses import LEAST_PROBABILITY, log_loss
 from workbench.formulas._tokens import (
     LEAST_LOGPROB,
@@ -35,6 +36,8 @@ __all__ = [
     "finite",
     "least_confidence",
     "log_loss",
+    "log_probability",
+    "logit",
     "margin",
     "mean_interval",
     "mean_logprob",
@@ -44,6 +47,8 @@ __all__ = [
     "perplexity",
     "probability",
     "seconds_between",
+    "sigmoid",
+    "softplus",
     "sum_logprob",
     "vote_entropy",
     "wilson",
