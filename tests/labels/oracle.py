@@ -185,7 +185,9 @@ def _counts(mine: Sequence[Row], inference: Row) -> Row:
     }
 
 
-def enriched(inference: Row, label: Row | None, positive_class: str) -> Row:
+def enriched(
+    inference: Row, label: Row | None, positive_class: str, classes: Sequence[str] = ()
+) -> Row:
     """An inference with its label and its calibration pair."""
     nothing: Row = dict.fromkeys(("label", "reward", "label_delay", "agreement"))
     counted: Row = {"n_feedback": 0, "n_raters": 0, "label_reason": "no_feedback", "kind": None}
@@ -201,10 +203,14 @@ def enriched(inference: Row, label: Row | None, positive_class: str) -> Row:
         p, y = inference["confidence"], correct
     else:
         p, y = inference["confidence"], named == "1"
-    del row["kind"]
+    is_class = row.pop("kind") == "label"
+    truth = positive if is_class else "1"
+    ordered = [canonical(name) for name in classes]
     return {
         **row,
+        "label_index": ordered.index(named) if is_class and named in ordered else None,
         "correct": correct,
+        "positive": None if named is None else named == truth,
         "selected": None if predicted is None else predicted == positive,
         "calibration_p": p,
         "calibration_y": None if named is None else float(y),

@@ -44,6 +44,7 @@ SCHEMA = {
 #: Shares of events that are credited to several inferences.
 WEIGHTS = [Fraction(n, d) for n, d in ((1, 1), (1, 1), (1, 2), (1, 3), (1, 10), (9, 10))]
 REWARDS = [Fraction(n, d) for n, d in ((0, 1), (1, 1), (1, 2), (1, 10), (9, 10), (1, 3), (2, 3))]
+CLASSES = ("dog", '"cat"', "0")
 PROBABILITIES = (None, 0.05, 0.45, 0.55, 0.95, float("nan"))
 #: Signals that decide, maturity, as_of.
 Rule = tuple[tuple[str, ...], timedelta, datetime | None]
@@ -217,12 +218,13 @@ def test_enriched_inferences_keep_every_row_and_pair_probability_with_outcome(
             expression(each_engine, policy, rule),
             positive_class=positive_class,
             unlabelled=ibis.literal("no_feedback"),
+            classes=CLASSES,
         ),
     )
     labels = oracle.resolve(events, inferences, policy, *rule)
     expected = {
         inference["request_id"]: oracle.enriched(
-            inference, labels.get(inference["request_id"]), positive_class
+            inference, labels.get(inference["request_id"]), positive_class, CLASSES
         )
         for inference in inferences
     }

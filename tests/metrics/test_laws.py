@@ -34,6 +34,7 @@ a_row = st.fixed_dictionaries(
         "reward": unit | broken,
         "label": st.sampled_from(["1", "0", None]),
         "selected": st.sampled_from([True, False, None]),
+        "positive": st.sampled_from([True, False, None]),
         "model_version": st.sampled_from(["v1", "v2", None]),
     }
 )
