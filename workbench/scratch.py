@@ -1,0 +1,59 @@
+"""Rows of a build held in memory for the few queries of one answer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import duckdb
+import ibis.expr.types as ir
+import pyarrow as pa
+
+from workbench.engine import identifier, sql_of
+from workbench.query import Build
+from workbench.statement import plain_error
+
+
+@dataclass(frozen=True)
+class Scratch:
+    """A table of one connection, which nobody else sees.
+
+    Attributes
+    ----------
+    connection
+        The connection that holds it.
+    name
+        The name of the table.
+    """
+
+    connection: duckdb.DuckDBPyConnection
+    name: str = "scratch"
+
+    def run(self, query: str | ir.Table) -> pa.Table:
+        """Run our own SQL or expression over it."""
+        sql = query if isinstance(query, str) else sql_of(query)
+        return self.connection.execute(sql).to_arrow_table()
+
+
+@contextmanager
+def scratch(build: Build, sql: str) -> Iterator[Scratch]:
+    """Hold the rows of our own `sql` as a table, for the length of a block.
+
+    Columns that live in the lake, and windows over all rows, are then read and made once and not
+    for each question.
+
+    Raises
+    ------
+    QueryError
+        If an expression that a person typed does not fit the columns.
+    """
+    held = Scratch(build.cursor())
+    try:
+        try:
+            held.connection.execute(f"CREATE TEMP TABLE {identifier(held.name)} AS {sql}")
+        except duckdb.Error as error:
+            raise plain_error(error, sql, build.relation_names) from error
+        yield held
+    finally:
+        held.connection.close()

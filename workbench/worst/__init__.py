@@ -1,0 +1,17 @@
+"""For whom, where and when a number is worst: a search over all slices of up to two columns."""
+
+from __future__ import annotations
+
+from workbench.worst._statistics import benjamini_hochberg
+from workbench.worst._worst import ALPHA, GAP, LEAST_ROWS, Search, find_worst, search, worst_slices
+
+__all__ = [
+    "ALPHA",
+    "GAP",
+    "LEAST_ROWS",
+    "Search",
+    "benjamini_hochberg",
+    "find_worst",
+    "search",
+    "worst_slices",
+]

@@ -1,0 +1,206 @@
+"""What a slice may be made of: columns of few values, and ranges of numbers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import ibis.expr.datatypes as dt
+
+from workbench.engine import identifier, literal
+from workbench.query import Build
+from workbench.scratch import Scratch
+
+RELATION = "enriched_inferences"
+
+#: Columns of the log that say where and for whom, not what the model answered or what came of it.
+LOGGED = (
+    "model_version", "model", "device", "channel", "cohort", "position", "step", "item_id",
+    "source_system", "latency_ms", "input_tokens", "output_tokens",
+)  # fmt: skip
+
+#: More values than this, and a text is no segment.
+MOST_VALUES = 30
+#: Up to so many values, a number is taken by value; else by ranges.
+FEW_NUMBERS = 8
+#: Where ranges are cut: fine at the ends, where a fault of the surroundings shows.
+CUTS = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
+#: Columns that are searched at most: the pairs grow with the square.
+MOST_ATTRIBUTES = 48
+
+
+@dataclass(frozen=True)
+class Attribute:
+    """One column that slices are made of.
+
+    Attributes
+    ----------
+    name
+        As a person writes it.
+    held
+        Its column among the held rows.
+    values
+        Its values, rising; empty for ranges.
+    cuts
+        Where the ranges begin, as text; empty for values.
+    has_nan
+        Whether it holds NaN, which SQL takes for the greatest number.
+    """
+
+    name: str
+    held: str
+    values: tuple[Any, ...] = ()
+    cuts: tuple[str, ...] = ()
+    has_nan: bool = False
+
+    @property
+    def code(self) -> str:
+        """SQL over the held rows: the place of the value or range, and one past the last for NULL.
+
+        Small numbers group several times as fast as texts.
+        """
+        last = len(self.values) or len(self.cuts) + 1
+        if self.cuts:
+            steps = " ".join(
+                f"WHEN {self.held} < {cut} THEN {i}" for i, cut in enumerate(self.cuts)
+            )
+            missing = self.condition(last, self.held)
+            coded = f"CASE WHEN {missing} THEN {last} {steps} ELSE {len(self.cuts)} END"
+        else:
+            listed = ", ".join(map(_value, self.values))
+            coded = f"coalesce(list_position([{listed}], {self.held}) - 1, {last})"
+        return f"CAST({coded} AS UTINYINT)"
+
+    def is_null(self, code: int) -> bool:
+        """Whether it is the code of NULL."""
+        return code == (len(self.values) or len(self.cuts) + 1)
+
+    def condition(self, code: int, name: str | None = None) -> str:
+        """SQL of the rows with this code, over the column called `name`."""
+        name = name or self.name
+        if self.is_null(code):
+            return f"({name} IS NULL OR isnan({name}))" if self.has_nan else f"{name} IS NULL"
+        if not self.cuts:
+            return f"{name} = {_value(self.values[code])}"
+        low = self.cuts[code - 1] if code else None
+        high = self.cuts[code] if code < len(self.cuts) else None
+        parts = [f"{name} >= {low}"] if low else []
+        parts += [f"{name} < {high}"] if high else []
+        if self.has_nan and high is None:
+            parts.append(f"NOT isnan({name})")
+        return " AND ".join(parts)
+
+    def label(self, code: int) -> Any:
+        """What a person reads: the value, or the range; None for NULL."""
+        if self.is_null(code):
+            return None
+        if not self.cuts:
+            return self.values[code]
+        if code == 0:
+            return f"< {self.cuts[0]}"
+        if code == len(self.cuts):
+            return f">= {self.cuts[-1]}"
+        return f"{self.cuts[code - 1]} to {self.cuts[code]}"
+
+
+def _value(code: Any) -> str:
+    return literal(code) if isinstance(code, str) else str(code).lower()
+
+
+def candidates(build: Build, columns: Sequence[str] = ()) -> dict[str, str]:
+    """Expressions that slices may be made of, as a person writes them, with their SQL.
+
+    Parameters
+    ----------
+    build
+        The build to read.
+    columns
+        SQL expressions to use in place of all. By default: what the log says of where and for
+        whom, the features, and the contexts that do not look forward.
+    """
+    if columns:
+        return {text.strip(): build.expression(text) for text in columns}
+    schema = build.table(RELATION).schema()
+    keywords = build.arrow(
+        "SELECT keyword_name FROM duckdb_keywords() WHERE keyword_category = 'reserved'"
+    )
+    reserved = set(keywords.column(0).to_pylist())
+
+    def quoted(name: str) -> str:
+        plain = re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name) and name.lower() not in reserved
+        return name if plain else identifier(name)
+
+    found = [name for name in LOGGED if name in schema]
+    if "tags" in schema:
+        found.append("tags[1]")
+    for name, dtype in schema.items():
+        # A context that has a maturity looks forward: it is a consequence and no segment.
+        if dtype.is_struct() and "mature" not in dtype.names:
+            found += [f"{quoted(name)}.{quoted(field)}" for field in _flat(dtype)]
+    return {text: text for text in found}
+
+
+def _flat(struct: dt.Struct) -> Iterator[str]:
+    for name, dtype in struct.items():
+        if dtype.is_string() or dtype.is_numeric() or dtype.is_boolean():
+            yield name
+
+
+def attributes(rows: Scratch, names: Mapping[str, str]) -> list[Attribute]:
+    """Those of the held columns that make slices, with their values or ranges.
+
+    Parameters
+    ----------
+    rows
+        The held rows.
+    names
+        What a person writes, by held column.
+    """
+    if not names:
+        return []
+    types = {
+        name: dtype
+        for name, dtype, *_ in rows.connection.execute(f"DESCRIBE {rows.name}").fetchall()
+    }
+    numbers = {held for held in names if _is_number(types[held])}
+    asked = [f"count(DISTINCT {held}) AS values_{held}" for held in names]
+    asked += [f"quantile_disc({held}, {list(CUTS)}) AS cuts_{held}" for held in numbers]
+    asked += [f"min({held}) AS least_{held}" for held in numbers]
+    few = {held: FEW_NUMBERS if held in numbers else MOST_VALUES for held in names}
+    asked += [
+        f"coalesce(bool_or(isnan({held})), false) AS nan_{held}"
+        for held in numbers if types[held] in ("DOUBLE", "FLOAT")
+    ]  # fmt: skip
+    (found,) = rows.run(f"SELECT {', '.join(asked)} FROM {rows.name}").to_pylist()
+    listed = [
+        f"list(DISTINCT {held} ORDER BY {held}) FILTER ({held} IS NOT NULL) AS {held}"
+        for held in names if 1 <= found[f"values_{held}"] <= few[held]
+    ]  # fmt: skip
+    (values_of,) = (
+        rows.run(f"SELECT {', '.join(listed)} FROM {rows.name}").to_pylist() if listed else [{}]
+    )
+    result = []
+    for held, name in names.items():
+        values = found[f"values_{held}"]
+        nan = bool(found.get(f"nan_{held}", False))
+        if held in numbers and (values > FEW_NUMBERS or nan):
+            cuts = _cuts(found[f"cuts_{held}"] or [], found[f"least_{held}"])
+            if cuts:
+                result.append(Attribute(name, held, cuts=cuts, has_nan=nan))
+        elif values_of.get(held):
+            result.append(Attribute(name, held, values=tuple(values_of[held])))
+    return result[:MOST_ATTRIBUTES]
+
+
+def _is_number(dtype: str) -> bool:
+    return dtype.startswith(
+        ("DOUBLE", "FLOAT", "DECIMAL", "TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "U")
+    ) and not dtype.startswith("UUID")
+
+
+def _cuts(quantiles: Sequence[Any], least: Any) -> tuple[str, ...]:
+    """Short numbers near the quantiles, rising; none that all rows are above."""
+    cuts = {float(f"{float(value):.4g}") for value in quantiles if value == value}
+    return tuple(f"{cut:.15g}" for cut in sorted(cuts) if cut > float(least))

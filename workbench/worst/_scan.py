@@ -1,0 +1,142 @@
+"""Sums of a value over every slice of up to two columns, in one scan."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+
+from workbench.scratch import Scratch
+from workbench.worst._attributes import Attribute
+from workbench.worst._statistics import Array, Sums
+
+Key = tuple[tuple[int, Any], ...]
+
+
+@dataclass(frozen=True)
+class Scan:
+    """What was summed up.
+
+    Attributes
+    ----------
+    slices
+        Of each slice, its columns (by place among the attributes) and codes: one or two.
+    rows
+        All rows of each slice, with a value or not.
+    now, before
+        Sums of the values of each slice: of the rows looked at, and of those of the reference.
+    all_now, all_before
+        The same of all rows.
+    binary
+        Whether all values are 0 or 1.
+    """
+
+    slices: tuple[Key, ...]
+    rows: Array
+    now: Sums
+    before: Sums
+    all_now: Sums
+    all_before: Sums
+    binary: bool
+
+
+def scan(rows: Scratch, attributes: Sequence[Attribute], least: int, *, moved: bool) -> Scan:
+    """Sum up ``x`` by every value of each attribute and of each two, where there are enough rows.
+
+    Parameters
+    ----------
+    rows
+        Held rows with ``x`` (NULL where there is no value), ``past`` and the attributes.
+    attributes
+        What the slices are made of.
+    least
+        Rows with a value that a slice must have.
+    moved
+        Whether it must have them in the reference as well.
+
+    Notes
+    -----
+    Which columns a row of the result is about comes from ``grouping_id``, not from NULL in the
+    others.
+    """
+    places = range(len(attributes))
+    sets = [(i,) for i in places] + list(combinations(places, 2))
+    names = [f"code_{i}" for i in places]
+    coded = ", ".join(f"{a.code} AS {name}" for a, name in zip(attributes, names, strict=True))
+    sums = _sum_sql(moved=moved)
+    (whole,) = rows.run(
+        f"SELECT {sums}, coalesce(bool_and(x IN (0, 1)), false) AS is_binary FROM {rows.name}"
+    ).to_pylist()
+    whole = {name: [value] for name, value in whole.items()}
+    all_now, all_before = _sums(whole, ""), _sums(whole, "_before")
+    binary = bool(whole["is_binary"][0])
+    if not names:
+        nothing = _sums({"n": []}, "")
+        return Scan((), np.zeros(0), nothing, nothing, all_now, all_before, binary)
+    grouped = ", ".join(f"({', '.join(names[i] for i in chosen)})" for chosen in sets)
+    enough = f"n >= {least}" + (f" AND n_before >= {least}" if moved else "")
+    rows.connection.execute(
+        f"CREATE OR REPLACE TEMP TABLE coded AS SELECT x, past, {coded} FROM {rows.name}"
+    )
+    found = rows.run(
+        f"SELECT {', '.join(names)}, grouping_id({', '.join(names)}) AS id, {sums} "
+        f"FROM coded GROUP BY GROUPING SETS ({grouped}) HAVING {enough} ORDER BY ALL"
+    ).to_pydict()
+    # In grouping_id the first column is the highest bit, and 1 says that it is not grouped by.
+    every = (1 << len(names)) - 1
+    chosen_of = {every ^ sum(1 << (len(names) - 1 - i) for i in chosen): chosen for chosen in sets}
+    slices = tuple(
+        tuple((i, found[names[i]][row]) for i in chosen_of[identity])
+        for row, identity in enumerate(found["id"])
+    )
+    counted = np.asarray(found["rows"], np.int64)
+    return Scan(
+        slices, counted, _sums(found, ""), _sums(found, "_before"), all_now, all_before, binary
+    )
+
+
+def _sum_sql(*, moved: bool) -> str:
+    if not moved:
+        sums = "coalesce(sum(x), 0) AS s, coalesce(sum(x * x), 0) AS ss"
+        return f"count(*) AS rows, count(x) AS n, {sums}"
+    parts = ["count(*) FILTER (NOT past) AS rows"]
+    for ending, which in (("", "NOT past"), ("_before", "past")):
+        parts += [
+            f"count(x) FILTER ({which}) AS n{ending}",
+            f"coalesce(sum(x) FILTER ({which}), 0) AS s{ending}",
+            f"coalesce(sum(x * x) FILTER ({which}), 0) AS ss{ending}",
+        ]
+    return ", ".join(parts)
+
+
+def _sums(found: Mapping[str, Sequence[Any]], ending: str) -> Sums:
+    """Sums out of columns; zeros where nothing was summed up."""
+    nothing = [0] * len(found["n"])
+    n, s, ss = (
+        np.asarray(found.get(f"{name}{ending}", nothing), np.float64) for name in ("n", "s", "ss")
+    )
+    return Sums(n, s, ss)
+
+
+def overlaps(rows: Scratch, conditions: Sequence[str], *, moved: bool) -> tuple[Array, Sums, Sums]:
+    """Sums of the rows by which of the conditions they meet.
+
+    Returns
+    -------
+    tuple
+        A matrix of booleans (combinations, conditions), and the sums of each combination of the
+        rows looked at and of the reference.
+    """
+    mask = " | ".join(
+        f"(coalesce({condition}, false)::BIGINT << {i})" for i, condition in enumerate(conditions)
+    )
+    found = rows.run(
+        f"SELECT {mask} AS mask, {_sum_sql(moved=moved)} FROM {rows.name} "
+        "GROUP BY mask ORDER BY mask"
+    ).to_pydict()
+    masks = np.asarray(found["mask"], np.int64)
+    met = (masks[:, None] >> np.arange(len(conditions))[None, :]) & 1 == 1
+    return met, _sums(found, ""), _sums(found, "_before")
