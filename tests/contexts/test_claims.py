@@ -234,6 +234,35 @@ def test_a_verdict_is_its_definition_for_many_answers(tables: Tables, spec: Join
     )
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "verdict", "reason"),
+    [
+        ((0, 4), (2, 6), "supported", None),
+        ((0, 3), (2, 3), "unknown", "not_valid"),
+        ((0, 6), (4, 6), "unknown", "not_yet_known"),
+        # One ends where the other begins: there is no such path, then or ever.
+        ((0, 2), (2, 6), "unknown", "no_match"),
+    ],
+)
+def test_the_steps_of_a_path_hold_at_one_time(
+    duckdb: Tables,
+    first: tuple[int, int],
+    second: tuple[int, int],
+    verdict: str,
+    reason: str | None,
+) -> None:
+    steps = (("plus", "plan", "a", first), ("a", "days", "30", second))
+    facts = [
+        {"who": who, "predicate": by, "object": to, "since": at(since), "until": at(until)}
+        for who, by, to, (since, until) in steps
+    ]
+    asked = [{"row_id": 0, "ts": at(3), "output": "Plus allows 30."}]
+    spec = replace(PLAIN, times={"ts": "since", "valid_to": "until"})
+    found = run(duckdb, spec, asked, facts)[0]
+    assert found["checked"]["claims"][0]["verdict"] == verdict
+    assert found["checked__reason"] == reason
+
+
 CONFIG = """
 [project]
 name = "claims"
