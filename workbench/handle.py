@@ -98,12 +98,30 @@ class Workbench:
         return audit(self.project)
 
     def metrics(
-        self, only: Sequence[str] = (), *, by: Sequence[str] = (), where: str | None = None
+        self,
+        only: Sequence[str] = (),
+        *,
+        by: Sequence[str] = (),
+        where: str | None = None,
+        least: int = 0,
     ) -> list[dict[str, Any]]:
         """Values of metrics; see `workbench.measure.measure`."""
         from workbench.measure import measure
 
-        return measure(self.current, only, by, where)
+        return measure(self.current, only, by, where, least)
+
+    def disparities(
+        self,
+        metrics: Sequence[str] = (),
+        *,
+        by: Sequence[str],
+        where: str | None = None,
+        least: int = 20,
+    ) -> list[dict[str, Any]]:
+        """How far groups are apart; see `workbench.disparities.disparities`."""
+        from workbench.disparities import disparities
+
+        return disparities(self.current, metrics, by, where, least)
 
     def fit(
         self,

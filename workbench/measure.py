@@ -12,6 +12,7 @@ from workbench.engine import identifier
 from workbench.errors import ConfigError
 from workbench.metrics import MetricCall, evaluate, metrics, parse_call, parse_calls
 from workbench.query import Build
+from workbench.suppression import suppress
 
 RELATION = "enriched_inferences"
 
@@ -29,6 +30,7 @@ def measure(
     only: Sequence[str] = (),
     by: Sequence[str] = (),
     where: str | None = None,
+    least: int = 0,
 ) -> list[dict[str, Any]]:
     """Values of metrics, for all inferences or by groups.
 
@@ -42,6 +44,9 @@ def measure(
         SQL expressions over the columns of ``enriched_inferences`` to group by.
     where
         SQL condition over the same columns.
+    least
+        Values of fewer rows are hidden, and others that would give them away
+        (`workbench.suppression`); 0 shows all.
 
     Returns
     -------
@@ -56,7 +61,8 @@ def measure(
         If an expression does not fit the columns.
     """
     calls = parse_calls(only) if only else [parse_call(name) for name in metrics.names()]
-    return evaluate(build.query_table(_rows(build, calls, by, where)), calls, by, build.execute)
+    rows = evaluate(build.query_table(_rows(build, calls, by, where)), calls, by, build.execute)
+    return suppress(rows, least)
 
 
 def _rows(build: Build, calls: Sequence[MetricCall], by: Sequence[str], where: str | None) -> str:

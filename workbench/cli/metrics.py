@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 
 import click
-
 from workbench.cli._common import common, folder, print_json, print_table, say, wants_json
+from workbench.cli._disparities import print_disparities
 
 
 @click.command("metrics")
@@ -15,6 +15,11 @@ from workbench.cli._common import common, folder, print_json, print_table, say, 
 @click.option("--only", multiple=True, metavar="NAME,...",
               help="Metrics, such as \"accuracy,ece(bins=20, bin_rule='guo')\".")  # fmt: skip
 @click.option("--where", metavar="SQL", help="Condition on the inferences.")
+@click.option("--disparities", "compared", is_flag=True,
+              help="Compare the groups: difference, ratio, and which two they are of.")  # fmt: skip
+@click.option("--least", type=click.IntRange(min=0), metavar="N",
+              help="Hide values of fewer rows, and others that would give them away. "
+              "Default: 20 with --disparities, else 0.")  # fmt: skip
 @click.option("--fail-if", "gates", multiple=True, metavar="COND",
               help="Exit with 5 if this holds, such as 'ece > 0.05'.")  # fmt: skip
 @click.option("--list", "list_only", is_flag=True, help="List the metrics and what they are.")
@@ -23,6 +28,8 @@ def command(
     by: tuple[str, ...],
     only: tuple[str, ...],
     where: str | None,
+    compared: bool,
+    least: int | None,
     gates: tuple[str, ...],
     list_only: bool,
     project_dir: str | None,
@@ -32,6 +39,9 @@ def command(
 
     Without options, on a terminal: at most six lines that say what is wrong, for whom, and how
     sure that is.
+
+    With --disparities, --only also takes demographic_parity, equal_opportunity, equalized_odds
+    and predictive_parity. adjusted_low and adjusted_high hold for all pairs of groups at once.
     """
     from workbench.errors import GateError
     from workbench.handle import Workbench
@@ -42,12 +52,14 @@ def command(
         return
     conditions = parse_gates(gates)
     workbench = Workbench(folder(project_dir))
-    plain_call = not (by or only or where or gates)
-    if plain_call and not wants_json(as_json) and sys.stdout.isatty():
+    plain_call = not (by or only or where or gates or compared or least)
+    if compared:
+        print_disparities(workbench, only, by, where, least, wants_json(as_json))
+    elif plain_call and not wants_json(as_json) and sys.stdout.isatty():
         for line in in_words(workbench.current, workbench.status()):
             click.echo(line)
     else:
-        rows = workbench.metrics(only, by=by, where=where)
+        rows = workbench.metrics(only, by=by, where=where, least=least or 0)
         if wants_json(as_json):
             print_json(rows)
         else:
