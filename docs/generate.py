@@ -36,6 +36,10 @@ TABLES = {
     "ledger": "Made anew in every build.",
     "enriched_steps": "Made anew in every build.",
     "enriched": "`enriched_inferences` and `enriched_feedback` have these beside their own.",
+    **dict.fromkeys(
+        ("calibration", "group_metrics", "uncertainty", "agreement", "label_delay"),
+        "Computed when it is asked ([SQL](sql.md#views-with-parameters)).",
+    ),
     "fitted": "Made by `workbench fit` ([artefacts](artefacts.md)).",
 }
 

@@ -389,3 +389,119 @@ COMMENT ON COLUMN fitted.calibration_gap IS 'Mean of calibration score minus out
 COMMENT ON COLUMN fitted.density IS 'Density of the embedding among its neighbours; small = unlike the others.';
 COMMENT ON COLUMN fitted.response_propensity IS 'Estimated probability that the inference gets feedback.';
 COMMENT ON COLUMN fitted.sample_weight IS 'Weight that makes labelled inferences stand for all.';
+
+------------------------------------------------------------------------------------------------------
+-- What is computed of it: views, each of which is a macro with parameters too
+------------------------------------------------------------------------------------------------------
+
+CREATE TABLE calibration (
+  per            VARCHAR,
+  bin            INTEGER,
+  n              BIGINT,
+  share          DOUBLE,
+  mean_predicted DOUBLE,
+  observed       DOUBLE,
+  low            DOUBLE,
+  high           DOUBLE,
+  gap            DOUBLE
+);
+COMMENT ON TABLE calibration IS 'Reliability table: predicted probability and observed rate in each bin. A macro too: calibration(per, keep, bins, bin_rule).';
+COMMENT ON COLUMN calibration.per IS 'Group: the value of the parameter per; NULL where it is left out.';
+COMMENT ON COLUMN calibration.bin IS 'Bin of calibration_p, from 0; NULL for rows that the rule leaves out.';
+COMMENT ON COLUMN calibration.n IS 'Calibration pairs in the bin.';
+COMMENT ON COLUMN calibration.share IS 'Their share of all calibration pairs of the group.';
+COMMENT ON COLUMN calibration.mean_predicted IS 'Mean of calibration_p.';
+COMMENT ON COLUMN calibration.observed IS 'Mean of calibration_y: how often it was so.';
+COMMENT ON COLUMN calibration.low IS 'Lower end of the 95 % interval of observed (Wilson).';
+COMMENT ON COLUMN calibration.high IS 'Upper end of it.';
+COMMENT ON COLUMN calibration.gap IS 'mean_predicted - observed; positive = overconfident. NULL where there is no bin.';
+
+CREATE TABLE group_metrics (
+  per        VARCHAR,
+  metric     VARCHAR,
+  value      DOUBLE,
+  low        DOUBLE,
+  high       DOUBLE,
+  n          BIGINT,
+  n_labelled BIGINT,
+  reason     VARCHAR
+);
+COMMENT ON TABLE group_metrics IS 'Every metric that is a mean over rows, one row per group and metric. A macro too: group_metrics(per, keep).';
+COMMENT ON COLUMN group_metrics.per IS 'Group: the value of the parameter per; NULL where it is left out.';
+COMMENT ON COLUMN group_metrics.metric IS 'Name of the metric.';
+COMMENT ON COLUMN group_metrics.value IS 'Its value; NULL where it is undefined.';
+COMMENT ON COLUMN group_metrics.low IS 'Lower end of its 95 % interval.';
+COMMENT ON COLUMN group_metrics.high IS 'Upper end of it.';
+COMMENT ON COLUMN group_metrics.n IS 'Rows in the value.';
+COMMENT ON COLUMN group_metrics.n_labelled IS 'Labelled rows of the group.';
+COMMENT ON COLUMN group_metrics.reason IS 'Why the value is NULL.';
+
+CREATE TABLE uncertainty (
+  per              VARCHAR,
+  bin              INTEGER,
+  n                BIGINT,
+  least_confidence DOUBLE,
+  margin           DOUBLE,
+  entropy          DOUBLE,
+  n_judged         BIGINT,
+  correct          DOUBLE,
+  low              DOUBLE,
+  high             DOUBLE
+);
+COMMENT ON TABLE uncertainty IS 'How unsure the model was and how often it was right, in each bin of probability. A macro too: uncertainty(per, keep, bins).';
+COMMENT ON COLUMN uncertainty.per IS 'Group: the value of the parameter per; NULL where it is left out.';
+COMMENT ON COLUMN uncertainty.bin IS 'Bin of calibration_p, from 0; NULL for rows without a probability.';
+COMMENT ON COLUMN uncertainty.n IS 'Inferences in the bin, judged or not.';
+COMMENT ON COLUMN uncertainty.least_confidence IS 'Mean of 1 minus the largest probability; large = unsure.';
+COMMENT ON COLUMN uncertainty.margin IS 'Mean of 1 minus the gap between the two largest probabilities; large = unsure.';
+COMMENT ON COLUMN uncertainty.entropy IS 'Mean Shannon entropy of the probabilities in nats; large = unsure.';
+COMMENT ON COLUMN uncertainty.n_judged IS 'Inferences of which it is known whether they were right.';
+COMMENT ON COLUMN uncertainty.correct IS 'Share of them that were right.';
+COMMENT ON COLUMN uncertainty.low IS 'Lower end of the 95 % interval of correct (Wilson).';
+COMMENT ON COLUMN uncertainty.high IS 'Upper end of it.';
+
+CREATE TABLE agreement (
+  per       VARCHAR,
+  name      VARCHAR,
+  rater_a   VARCHAR,
+  rater_b   VARCHAR,
+  n         BIGINT,
+  n_agree   BIGINT,
+  agreement DOUBLE,
+  low       DOUBLE,
+  high      DOUBLE
+);
+COMMENT ON TABLE agreement IS 'How often each two raters agree about the same inference. A macro too: agreement(per, keep).';
+COMMENT ON COLUMN agreement.per IS 'Group: the value of the parameter per; NULL where it is left out.';
+COMMENT ON COLUMN agreement.name IS 'Name of the signal.';
+COMMENT ON COLUMN agreement.rater_a IS 'The rater of the pair that comes first in the alphabet.';
+COMMENT ON COLUMN agreement.rater_b IS 'The other one.';
+COMMENT ON COLUMN agreement.n IS 'Inferences that both judged.';
+COMMENT ON COLUMN agreement.n_agree IS 'Inferences that both judged alike.';
+COMMENT ON COLUMN agreement.agreement IS 'n_agree / n.';
+COMMENT ON COLUMN agreement.low IS 'Lower end of its 95 % interval (Wilson).';
+COMMENT ON COLUMN agreement.high IS 'Upper end of it.';
+
+CREATE TABLE label_delay (
+  per        VARCHAR,
+  name       VARCHAR,
+  kind       VARCHAR,
+  n          BIGINT,
+  shortest   DOUBLE,
+  median     DOUBLE,
+  p90        DOUBLE,
+  longest    DOUBLE,
+  n_early    BIGINT,
+  n_no_clock BIGINT
+);
+COMMENT ON TABLE label_delay IS 'How long feedback takes, for each signal. A macro too: label_delay(per, keep).';
+COMMENT ON COLUMN label_delay.per IS 'Group: the value of the parameter per; NULL where it is left out.';
+COMMENT ON COLUMN label_delay.name IS 'Name of the signal.';
+COMMENT ON COLUMN label_delay.kind IS 'Kind of the signal.';
+COMMENT ON COLUMN label_delay.n IS 'Attributed events with a delay that were not withdrawn.';
+COMMENT ON COLUMN label_delay.shortest IS 'Shortest delay from the inference to the event, in seconds.';
+COMMENT ON COLUMN label_delay.median IS 'Median delay in seconds.';
+COMMENT ON COLUMN label_delay.p90 IS '90th percentile of the delay in seconds.';
+COMMENT ON COLUMN label_delay.longest IS 'Longest delay in seconds.';
+COMMENT ON COLUMN label_delay.n_early IS 'Events that are dated before their inference.';
+COMMENT ON COLUMN label_delay.n_no_clock IS 'Events without a delay because a time is missing.';

@@ -25,6 +25,7 @@ from workbench.running import Params, RunningQuery
 from workbench.running import Result as Result
 from workbench.statement import plain_error, select_statement
 
+_MOST_COMPILED = 500
 _BUILD_HINT = "Make one with: workbench build"
 
 
@@ -48,6 +49,7 @@ class Build:
     _base: duckdb.DuckDBPyConnection = field(repr=False)
     _backend: Any = field(repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+    _compiled: dict[Any, str] = field(default_factory=dict, repr=False)
 
     @property
     def project_dir(self) -> Path:
@@ -168,6 +170,15 @@ class Build:
         """List what can be asked: one dict of relation, column, type and comment per column."""
         return [dict(row) for row in self._columns("main")]
 
+    def macros(self) -> dict[str, str]:
+        """How each view that takes parameters is called with all of them, by its name."""
+        rows = self.arrow(
+            "SELECT function_name AS name, parameters FROM duckdb_functions() "
+            "WHERE database_name = 'build' AND schema_name = 'main' "
+            "AND function_type = 'table_macro' ORDER BY 1"
+        ).to_pylist()
+        return {row["name"]: f"{row['name']}({', '.join(row['parameters'])})" for row in rows}
+
     def relation_names(self) -> list[str]:
         """Names of the relations that can be asked."""
         return list(dict.fromkeys(row["relation"] for row in self._columns("main")))
@@ -262,9 +273,15 @@ class Build:
 
     def sql_of(self, expression: ir.Expr) -> str:
         """Compile an expression, for ``execute`` and for "View SQL"."""
-        # Compiling may ask the one backend for a schema, so it is done by one thread at a time.
+        operation = expression.op()
+        # Compiling may ask the one backend for a schema, so it is done by one thread at a time. It
+        # often costs more than the query: what a slider asks again is compiled once.
         with self._lock:
-            return str(ibis.to_sql(expression, dialect="duckdb"))
+            if operation not in self._compiled:
+                if len(self._compiled) >= _MOST_COMPILED:
+                    self._compiled.clear()
+                self._compiled[operation] = str(ibis.to_sql(expression, dialect="duckdb"))
+            return self._compiled[operation]
 
     def execute(self, expression: ir.Expr) -> pa.Table:
         """Run an Ibis expression on a cursor of its own."""

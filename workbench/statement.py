@@ -85,12 +85,15 @@ def plain_error(
 ) -> WorkbenchError:
     """Make the error that a person is shown of one of DuckDB's."""
     text = _message(error, sql, first_line)
-    missing = re.search(r"Table with name (\S+) does not exist", text)
+    missing = re.search(r"Table(?: Function)? with name (\S+) does not exist", text)
     if missing:
         return QueryError(
             f"There is no relation {missing[1]!r}.",
             suggest(missing[1], relations(), label="one of the relations"),
         )
+    macro = re.search(r"^Macro (\w+)\(\) does not support the supplied arguments", text)
+    if macro:
+        return _wrong_arguments(macro[1], engine.message(error), sql)
     if isinstance(error, duckdb.PermissionException):
         return QueryError(
             f"{text.split(' - ')[0]}: a query reads the relations of the build, and nothing else.",
@@ -109,3 +112,19 @@ def plain_error(
             text, "List relations and columns with: workbench sql 'DESCRIBE inferences'"
         )
     return QueryError(text, "")
+
+
+def _wrong_arguments(macro: str, text: str, sql: str) -> QueryError:
+    """Say which parameter a macro does not have; DuckDB only lists those that it has."""
+    listed = re.search(rf"Candidate macros:\n\s*{macro}\((.*)\)", text)
+    known = re.findall(r"(\w+) :=", listed[1] if listed else "")
+    given = re.findall(r"(\w+)\s*(?::=|=>)", sql)
+    strange = [name for name in given if name not in known]
+    if not strange:
+        return QueryError(
+            f"{macro} takes {len(known)} parameters at most.", f"They are {', '.join(known)}."
+        )
+    return QueryError(
+        f"{macro} has no parameter called {strange[0]!r}.",
+        suggest(strange[0], known, label="one of its parameters"),
+    )

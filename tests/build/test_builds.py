@@ -22,6 +22,7 @@ from workbench.build import manifest
 from workbench.build.lock import writing
 from workbench.configuration import load
 from workbench.errors import DataError, LockedError
+from workbench.macros import macros
 from workbench.query import open_build
 
 CONFIG = (
@@ -163,6 +164,14 @@ def test_comments_of_view_columns_are_the_contract_s(project: Folder) -> None:
     assert enriched["feedback_ts"] == tables["feedback"].columns["ts"].comment
     assert enriched["ts"] == tables["inferences"].columns["ts"].comment
     assert enriched["method"] == tables["attribution"].columns["method"].comment
+
+
+@pytest.mark.parametrize("name", macros.names())
+def test_views_with_parameters_have_the_columns_of_the_contract(project: Folder, name: str) -> None:
+    declared = {column.name: column.type for column in contract.table(name).columns.values()}
+    with open_build(project.path) as build:
+        assert build.columns(name) == declared
+        assert build.run(f"FROM {name}()").columns == tuple(declared)
 
 
 # --- publication ------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ import ibis.expr.types as ir
 
 from workbench import __version__, attribution, engine, enrich, labels, steps
 from workbench import ingest as ingesting
-from workbench.build import artefacts, events, ledger, manifest, views
+from workbench.build import artefacts, events, ledger, macros, manifest, views
 from workbench.build import contexts as build_contexts
 from workbench.build.lock import writing
 from workbench.build.sources import LakeTable, open_table
@@ -161,6 +161,7 @@ def _make(
         applied = artefacts.report(connection, project)
         clock("enrich")
         status = ledger.count(connection, project, tables)
+        macros.create(connection, backend)
         views.create(
             connection, project, tables["inferences"], tables["feedback"], tables["quarantine"]
         )

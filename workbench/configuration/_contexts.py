@@ -20,6 +20,12 @@ _SOURCE_KEYS = ("source", "format", "sql", "storage")
 # Named, not imported: the package stands above this module.
 _JOINS: Registry[Any] = Registry("workbench.contexts", "context_join", label="join")
 
+#: Tables of the contract whose columns no context stands beside.
+_ELSEWHERE = (
+    "aliases", "enriched_steps",
+    "calibration", "group_metrics", "uncertainty", "agreement", "label_delay",
+)  # fmt: skip
+
 
 def read(checks: Checks, given: object, source: Callable[..., Source]) -> tuple[Context, ...]:
     """Read all contexts.
@@ -39,8 +45,7 @@ def read(checks: Checks, given: object, source: Callable[..., Source]) -> tuple[
     taken = {
         name
         for table in contract.tables().values()
-        # Contexts stand beside the columns of inferences and feedback, not beside these.
-        if table.name not in ("aliases", "enriched_steps")
+        if table.name not in _ELSEWHERE
         for name in table.columns
     }
     result = []

@@ -14,7 +14,9 @@ BinRule = Literal["numpy", "right", "verified", "guo", "torchmetrics"]
 BIN_RULES: tuple[str, ...] = get_args(BinRule)
 
 
-def bin_index(p: ir.NumericValue, bins: int, rule: str = "numpy") -> ir.IntegerValue:
+def bin_index(
+    p: ir.NumericValue, bins: int | ir.IntegerValue, rule: str = "numpy"
+) -> ir.IntegerValue:
     """Equal-width bin of a probability, counted from 0, exact at the edges.
 
     The edges are those of ``numpy.linspace(0, 1, bins + 1)``. The published rules differ only for
@@ -37,7 +39,7 @@ def bin_index(p: ir.NumericValue, bins: int, rule: str = "numpy") -> ir.IntegerV
     p
         Probability.
     bins
-        Number of bins.
+        Number of bins; a value of a query is taken as it is, and must be at least 1.
     rule
         One of `BIN_RULES`.
 
@@ -53,16 +55,17 @@ def bin_index(p: ir.NumericValue, bins: int, rule: str = "numpy") -> ir.IntegerV
     """
     if rule not in BIN_RULES:
         raise ConfigError(f"There is no bin rule called {rule!r}.", suggest(rule, BIN_RULES))
-    if bins < 1:
+    if isinstance(bins, int) and bins < 1:
         raise ConfigError(f"There cannot be {bins} bins.", "Use a whole number from 1.")
     value = double(p)
     # numpy.linspace multiplies by this very double. It has to be divided out in the engine: DuckDB
     # reads 0.09090909090909091 as a DECIMAL, which becomes another double than 1 / 11.
-    step = ibis.literal(1) / ibis.literal(bins)
+    count = ibis.literal(bins) if isinstance(bins, int) else bins
+    step = ibis.literal(1) / count
     # floor(p * bins) is up to one bin off beside an edge; comparing with the edges puts it right.
     guess = (value * bins).floor().cast("int64")
     if rule == "verified":
-        above, below = (guess + 1) / ibis.literal(bins), guess / ibis.literal(bins)
+        above, below = (guess + 1) / count, guess / count
     else:
         above, below = (guess + 1) * step, guess * step
     if rule in ("right", "verified", "guo"):
@@ -75,5 +78,7 @@ def bin_index(p: ir.NumericValue, bins: int, rule: str = "numpy") -> ir.IntegerV
     if rule == "guo":
         branches.insert(0, (value == 0.0, ibis.null("int64")))
     elif rule == "torchmetrics":
-        branches.insert(0, (value == 1.0, ibis.literal(bins, "int64")))
+        # A literal is written as it was reviewed: CAST(10 AS BIGINT), not a cast of a cast.
+        own = ibis.literal(bins, "int64") if isinstance(bins, int) else bins.cast("int64")
+        branches.insert(0, (value == 1.0, own))
     return ibis.cases(*branches, else_=ibis.null("int64")).cast("int64")

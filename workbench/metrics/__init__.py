@@ -20,6 +20,8 @@ from workbench.metrics._metric import (
     simple_metric,
     state_metric,
 )
+from workbench.metrics._pairs import pairs
+from workbench.metrics._simple import labelled, simple_sums, simple_values
 
 __all__ = [
     "FAMILIES",
@@ -32,10 +34,14 @@ __all__ = [
     "check_params",
     "evaluate",
     "guide_of",
+    "labelled",
     "metrics",
+    "pairs",
     "parse_call",
     "parse_calls",
     "simple_metric",
+    "simple_sums",
+    "simple_values",
     "split_calls",
     "state_metric",
 ]

@@ -16,6 +16,7 @@ from workbench import formulas
 from workbench.errors import ConfigError, suggest
 from workbench.metrics._calls import MetricCall, check_params, parse_call
 from workbench.metrics._metric import Estimate, Metric, State, metrics
+from workbench.metrics._simple import labelled, simple_sums, simple_values
 
 Execute = Callable[[ir.Table], pa.Table]
 Key = tuple[Any, ...]
@@ -115,10 +116,7 @@ def _prepare(
     columns = {key: table[name] for key, name in zip(keys, by, strict=True)}
     for name in sorted({name for metric in wanted for name in metric.needs}):
         columns[name] = table[name]
-    known = [table[name].notnull() for name in ("label", "reward") if name in table.columns]
-    columns["labelled"] = known[0] if known else ibis.literal(False)
-    for other in known[1:]:
-        columns["labelled"] = columns["labelled"] | other
+    columns["labelled"] = labelled(table)
     columns["weight"] = ibis.literal(1.0)
     if weight:
         given = formulas.finite(table[weight])
@@ -135,31 +133,8 @@ def _scan(
     weighted: bool,
 ) -> dict[Key, _Group]:
     """Size of every group and the value of every simple metric, in one pass over the rows."""
-    columns: dict[str, ir.Value] = {}
-    for i, m in simple.items():
-        if m.expr:
-            value = formulas.finite(m.expr(rows))
-            columns[f"v{i}"] = (
-                rows.weight.notnull().ifelse(value, ibis.null("float64")) if weighted else value
-            )
-        if m.base:
-            columns[f"b{i}"] = m.base(rows)
-    valued = rows.mutate(**columns)
-    aggregates: dict[str, ir.Scalar] = {
-        "n_rows": valued.count(),
-        "n_labelled": valued.count(where=valued.labelled),
-    }
-    for i, metric in simple.items():
-        aggregates |= _sums(valued, i, metric, weighted=weighted)
-    sums = valued.aggregate(by=list(keys), **aggregates)
-    found: dict[str, ir.Value] = {name: sums[name] for name in (*keys, "n_rows", "n_labelled")}
-    for i, metric in simple.items():
-        found[f"n{i}"], found[f"mean{i}"] = sums[f"n{i}"], sums[f"mean{i}"]
-        if metric.base:
-            found[f"base{i}"] = sums[f"base{i}"]
-        if metric.interval != "none":
-            found[f"low{i}"], found[f"high{i}"] = _interval(sums, i, metric)
-    table = sums.select(**found)
+    sums = simple_sums(rows, keys, simple, weighted=weighted)
+    table = simple_values(sums, keys, simple)
     if keys:
         table = table.order_by([table[key].asc(nulls_first=False) for key in keys])
 
@@ -179,37 +154,6 @@ def _scan(
             elif record.get(f"base{i}"):
                 group.estimates[i] = Estimate(reason=metric.undefined)
     return groups
-
-
-def _sums(valued: ir.Table, i: int, metric: Metric, *, weighted: bool) -> dict[str, ir.Scalar]:
-    """What one scan sums up for a simple metric; ``size`` is the effective sample size."""
-    value, weight = valued[f"v{i}"], valued.weight
-    sums: dict[str, ir.Scalar] = {f"n{i}": value.count()}
-    if metric.base:
-        sums[f"base{i}"] = valued.count(where=valued[f"b{i}"])
-    if weighted:
-        there = value.notnull()
-        total = weight.sum(where=there).nullif(0.0)
-        mean = (weight * value).sum() / total
-        size = total * total / (weight * weight).sum(where=there)
-        spread = ibis.greatest((weight * value * value).sum() / total - mean * mean, 0.0)
-        variance = spread * size / (size - 1.0).nullif(0.0)
-    else:
-        mean, size, variance = value.mean(), value.count(), value.var(how="sample")
-    sums[f"mean{i}"], sums[f"size{i}"] = mean, size
-    if metric.interval in ("mean", "normal"):
-        sums[f"var{i}"] = variance
-        sums[f"min{i}"], sums[f"max{i}"] = value.min(), value.max()
-    return sums
-
-
-def _interval(sums: ir.Table, i: int, metric: Metric) -> tuple[ir.FloatingValue, ir.FloatingValue]:
-    mean, size = sums[f"mean{i}"], sums[f"size{i}"]
-    if metric.interval == "wilson":
-        return formulas.wilson(mean * size, size)
-    if metric.interval == "normal":
-        return formulas.normal_interval(mean, sums[f"var{i}"], size)
-    return formulas.mean_interval(mean, sums[f"var{i}"], sums[f"min{i}"], sums[f"max{i}"], size)
 
 
 class _States:

@@ -352,6 +352,12 @@ def _relations(source: Build) -> list[dict[str, str]]:
 
 
 @_cached
+def macros(source: Build) -> dict[str, str]:
+    """How each view that takes parameters is called with all of them, by its name."""
+    return source.macros()
+
+
+@_cached
 def compiled(source: Build, names: Sequence[str]) -> str:
     """Return the SQL of metrics of the whole build, for "View SQL"."""
     seen: list[str] = []

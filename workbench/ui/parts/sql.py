@@ -18,8 +18,11 @@ _FIRST = "SELECT model_version, count(*) AS n\nFROM inferences\nGROUP BY ALL\nOR
 def schema_browser(source: Build) -> None:
     """Show the relations with their columns, and put a query about one into the form."""
     st.subheader("Relations")
+    calls = data.macros(source)
     for relation, columns in data.relations(source).items():
         with st.expander(f"{relation} ({len(columns)})"):
+            if relation in calls:
+                st.caption(f"Takes parameters: `{calls[relation]}`")
             with st.container(horizontal=True):
                 st.button(
                     "Insert name",
