@@ -10,7 +10,14 @@ from typing import Any
 
 from workbench.engine import identifier
 from workbench.errors import ConfigError
-from workbench.metrics import MetricCall, evaluate, metrics, parse_call, parse_calls
+from workbench.metrics import (
+    MetricCall,
+    evaluate,
+    expressions,
+    metrics,
+    parse_call,
+    parse_calls,
+)
 from workbench.query import Build
 from workbench.suppression import suppress
 
@@ -61,18 +68,34 @@ def measure(
         If an expression does not fit the columns.
     """
     calls = parse_calls(only) if only else [parse_call(name) for name in metrics.names()]
-    rows = evaluate(build.query_table(_rows(build, calls, by, where)), calls, by, build.execute)
+    rows = evaluate(
+        build.query_table(rows_query(build, calls, by, where)), calls, by, build.execute
+    )
     return suppress(rows, least)
 
 
-def _rows(build: Build, calls: Sequence[MetricCall], by: Sequence[str], where: str | None) -> str:
-    """Query of the columns that the metrics need, and one column per group expression."""
-    groups = {expression: build.expression(expression) for expression in by}
+def rows_query(
+    build: Build,
+    calls: Sequence[MetricCall],
+    by: Sequence[str],
+    where: str | None,
+    also: Sequence[str] = (),
+) -> str:
+    """Query of the columns that metrics need, one per expression of a person, and `also`."""
+    typed = [*by, *(text for call in calls for text in expressions(call))]
+    groups = {expression: build.expression(expression) for expression in typed}
     condition = build.expression(where) if where and where.strip() else None
     relation = build.narrowest(RELATION, *groups.values(), *([condition] if condition else []))
-    needed = {"label", "reward", *(name for call in calls for name in metrics.get(call.name).needs)}
+    needed = {
+        "label",
+        "reward",
+        *also,
+        *(name for call in calls for name in metrics.get(call.name).needs),
+    }
     present = build.columns(RELATION)
-    columns = [identifier(name) for name in sorted(needed) if name in present and name not in by]
+    columns = [
+        identifier(name) for name in sorted(needed) if name in present and name not in groups
+    ]
     columns += [f"{sql} AS {identifier(expression)}" for expression, sql in groups.items()]
     filtered = f" WHERE {condition}" if condition else ""
     return f"SELECT {', '.join(columns)} FROM {relation}{filtered}"

@@ -22,6 +22,9 @@ CALLS = [
     *metrics.names(),
     "ece(bins=3, bin_rule='guo')",
     "ece(bins=3, bin_rule='equal_mass')",
+    "ips_value(min_effective=0)",
+    "snips_value(min_effective=0)",
+    "clipped_ips_value(cap=2, min_effective=0)",
 ]
 
 unit = st.sampled_from([0.0, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9, 1.0]) | st.floats(0, 1)
@@ -36,6 +39,9 @@ a_row = st.fixed_dictionaries(
         "selected": st.sampled_from([True, False, None]),
         "positive": st.sampled_from([True, False, None]),
         "model_version": st.sampled_from(["v1", "v2", None]),
+        "n_events": st.sampled_from([0, 1, 2, None]),
+        "propensity": unit | broken,
+        "n_choices": st.sampled_from([0, 1, 3, None]),
     }
 )
 some_rows = st.lists(a_row, min_size=1, max_size=25)
@@ -190,7 +196,8 @@ def test_no_rows_give_no_value(call: str) -> None:
 
 @pytest.mark.parametrize("call", CALLS)
 def test_unlabelled_rows_have_coverage_and_no_quality(call: str) -> None:
-    rows = table([{"calibration_p": 0.7, "selected": True, "model_version": "v1"}] * 4)
+    row = {"calibration_p": 0.7, "selected": True, "model_version": "v1", "n_events": 0}
+    rows = table([row] * 4)
     (row,) = evaluate(rows, [call], ())
     is_sound(row)
     if metrics.get(call.partition("(")[0]).over == "labelled":

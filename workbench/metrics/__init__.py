@@ -6,7 +6,14 @@ says about itself is the file's docstring.
 
 from __future__ import annotations
 
-from workbench.metrics._calls import MetricCall, check_params, parse_call, parse_calls, split_calls
+from workbench.metrics._calls import (
+    MetricCall,
+    check_params,
+    expressions,
+    parse_call,
+    parse_calls,
+    split_calls,
+)
 from workbench.metrics._evaluate import evaluate
 from workbench.metrics._metric import (
     FAMILIES,
@@ -33,6 +40,7 @@ __all__ = [
     "Param",
     "check_params",
     "evaluate",
+    "expressions",
     "guide_of",
     "labelled",
     "metrics",

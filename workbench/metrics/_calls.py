@@ -169,6 +169,13 @@ def check_params(call: MetricCall) -> dict[str, Any]:
     return guide.check_params(metric.name, metric.params, call.params)
 
 
+def expressions(call: MetricCall) -> list[str]:
+    """The SQL expressions among the parameters of a call."""
+    metric = metrics.get(call.name)
+    given = ((name, call.params.get(name)) for name in metric.expressions)
+    return [text for name, text in given if text not in (None, metric.params[name].default)]
+
+
 def _usage(metric: Metric) -> str:
     given = ", ".join(f"{name}={param.default!r}" for name, param in metric.params.items())
     return f"Write {metric.name}({given})." if given else f"Write {metric.name}."

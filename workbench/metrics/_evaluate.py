@@ -14,8 +14,8 @@ import pyarrow as pa
 
 from workbench import formulas
 from workbench.errors import ConfigError, suggest
-from workbench.metrics._calls import MetricCall, check_params, parse_call
-from workbench.metrics._metric import Estimate, Metric, State, metrics
+from workbench.metrics._calls import MetricCall, check_params, expressions, parse_call
+from workbench.metrics._metric import Estimate, Metric, State, expression_column, metrics
 from workbench.metrics._simple import labelled, simple_sums, simple_values
 
 Execute = Callable[[ir.Table], pa.Table]
@@ -38,7 +38,8 @@ def evaluate(
     Parameters
     ----------
     table
-        Rows with columns of `enriched_inferences`; the grouping columns are columns of it.
+        Rows with columns of `enriched_inferences`; the grouping columns are columns of it, and so
+        are, under their text, the expressions among the parameters.
     calls
         Metrics, as `MetricCall` or in their written form.
     by
@@ -75,9 +76,14 @@ def evaluate(
                 f"There is no column {column!r} to {use} by.", suggest(column, table.columns)
             )
     run = execute or _run
-    present = [set(metric.needs) <= set(table.columns) for metric in wanted]
-    usable = [m for m, ok in zip(wanted, present, strict=True) if ok]
-    rows, keys = _prepare(table, usable, by, weight)
+    given = [expressions(call) for call in parsed]
+    present = [
+        {*metric.needs, *texts} <= set(table.columns)
+        for metric, texts in zip(wanted, given, strict=True)
+    ]
+    needed = {n for m, ok in zip(wanted, present, strict=True) if ok for n in m.needs}
+    texts = {text for texts, ok in zip(given, present, strict=True) if ok for text in texts}
+    rows, keys = _prepare(table, needed, texts, by, weight)
 
     simple = [i for i, m in enumerate(wanted) if present[i] and m.expr is not None]
     groups = _scan(rows, keys, {i: wanted[i] for i in simple}, run, weighted=weight is not None)
@@ -109,13 +115,17 @@ def _run(expr: ir.Table) -> pa.Table:
 
 
 def _prepare(
-    table: ir.Table, wanted: Sequence[Metric], by: tuple[str, ...], weight: str | None
+    table: ir.Table,
+    needed: set[str],
+    texts: set[str],
+    by: tuple[str, ...],
+    weight: str | None,
 ) -> tuple[ir.Table, tuple[str, ...]]:
     """Only the columns that are needed, with the grouping columns under names that cannot clash."""
     keys = tuple(f"group_{i}" for i in range(len(by)))
     columns = {key: table[name] for key, name in zip(keys, by, strict=True)}
-    for name in sorted({name for metric in wanted for name in metric.needs}):
-        columns[name] = table[name]
+    columns |= {name: table[name] for name in sorted(needed)}
+    columns |= {expression_column(text): table[text] for text in sorted(texts)}
     columns["labelled"] = labelled(table)
     columns["weight"] = ibis.literal(1.0)
     if weight:

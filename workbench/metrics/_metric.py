@@ -31,6 +31,7 @@ FAMILIES: Mapping[str, str] = {
     "uncertainty": "Whether the model knows when it is wrong",
     "skew": "Who is heard, and what that does to the numbers",
     "raters": "How far raters agree",
+    "drift": "What to expect where there are no labels yet",
 }
 """What a metric is for: the order and the headings of every list of metrics."""
 
@@ -44,6 +45,7 @@ REASONS = (
     "not_applicable",
     "missing_column",
     "no_clock",
+    "few_effective",
 )
 """Why a value is NULL.
 
@@ -51,6 +53,7 @@ REASONS = (
 ``not_applicable``: it has such rows, but none with what the metric needs.
 ``no_positives``, ``no_negatives``, ``single_class``: the outcome that it compares with is absent.
 ``missing_column``: the table lacks a column that the metric needs.
+``few_effective``: so few rows carry the weight that the value would say little.
 """
 
 
@@ -99,6 +102,8 @@ class Metric:
         How `low` and `high` come about: see `simple_metric` and the file's docstring.
     params
         Parameters by name, with their defaults.
+    expressions
+        Those of them that are, unless at their default, an SQL expression over the columns.
     expr
         Of a simple metric: the number of one row, whose mean is the value.
     base, undefined
@@ -116,6 +121,7 @@ class Metric:
     over: Over
     interval: Interval
     params: Mapping[str, Param] = field(default_factory=dict)
+    expressions: tuple[str, ...] = ()
     expr: RowFunction | None = None
     base: RowFunction | None = None
     undefined: str = "not_applicable"
@@ -126,6 +132,11 @@ class Metric:
     def about(self) -> str:
         """One sentence: tooltip, help text and table of metrics."""
         return self.guide.at_a_glance
+
+
+def expression_column(text: str) -> str:
+    """Name of the column with the values of an expression, which no column of a table has."""
+    return f"= {text}"
 
 
 metrics: Registry[Metric] = Registry("workbench.metrics", "metric", label="metric")
@@ -207,6 +218,7 @@ def state_metric(
     over: Over = "labelled",
     interval: Interval = "bootstrap",
     params: Mapping[str, Param] | None = None,
+    expressions: tuple[str, ...] = (),
 ) -> Metric:
     """Declare a metric in two steps: SQL sums the rows up, Python makes a number of the sums.
 
@@ -225,6 +237,9 @@ def state_metric(
         As in `simple_metric`.
     params
         Parameters by name. `estimate` gets all of them as keywords, `state` those that it names.
+    expressions
+        Parameters that are, unless at their default, an SQL expression; the table then has its
+        values in the column `expression_column`.
 
     Returns
     -------
@@ -241,6 +256,7 @@ def state_metric(
         over=over,
         interval=interval,
         params=dict(params or {}),
+        expressions=expressions,
         state=state,
         estimate=estimate,
     )

@@ -9,7 +9,7 @@ from typing import Any
 from workbench.contexts import REASONS as REASONS_OF_CONTEXTS
 
 #: Metrics that are shares, shown in percent.
-SHARES = frozenset({"accuracy", "label_coverage", "selection_rate"})
+SHARES = frozenset({"accuracy", "label_coverage", "response_rate", "selection_rate"})
 
 REASONS = {
     "empty": "no labelled rows",
@@ -21,6 +21,7 @@ REASONS = {
     "not_applicable": "no row has the values that it needs",
     "missing_column": "the build lacks a column that it needs",
     "no_clock": "the rows have no time",
+    "few_effective": "too few rows carry the weight to say it",
 }
 
 STATUSES = {
