@@ -72,7 +72,7 @@ def fit(
     """
     declared = artefacts.artefacts.get(kind)
     values = check_params(kind, declared.params, params or {})
-    population = _Population(build, declared, values, where)
+    population = _Population(project, build, declared, values, where)
     begin, end = (None if t is None else population.moment(t) for t in (since, until))
     held_out = population.held_out(begin, end) if declared.holds_out else None
     fitted_on = [f"ts >= {_time(begin)}"] if begin else []
@@ -155,7 +155,12 @@ class _Population:
     """The rows of a build that a kind is about, as queries."""
 
     def __init__(
-        self, build: Build, kind: ArtefactKind, params: Mapping[str, Any], where: str | None
+        self,
+        project: Project,
+        build: Build,
+        kind: ArtefactKind,
+        params: Mapping[str, Any],
+        where: str | None,
     ) -> None:
         self._build, self._kind = build, kind
         condition = build.expression(where) if where and where.strip() else "true"
@@ -167,6 +172,7 @@ class _Population:
                 f"{kind.name} needs the column {missing[0]!r}, which the build does not have.",
                 "Map it in workbench.toml, then: workbench build",
             )
+        wanted |= dict.fromkeys(name for name in kind.wants(params, project) if name in present)
         listed = ", ".join(identifier(name) for name in wanted)
         relation = build.narrowest(RELATION, listed, condition)
         self._sql = (

@@ -166,6 +166,54 @@ class Workbench:
 
         use(self.project, kind, identity)
 
+    def drift(
+        self,
+        columns: Sequence[str] = (),
+        *,
+        every: str | int = "week",
+        reference: str | None = None,
+        methods: Sequence[str] = (),
+        where: str | None = None,
+    ) -> list[dict[str, Any]]:
+        """What moved over chunks of time, against a reference; see `workbench.drift.drift`."""
+        from workbench.drift import drift
+
+        return drift(
+            self.current, columns, every=every, reference=reference, methods=methods, where=where
+        )
+
+    def worst(
+        self,
+        metric: str = "accuracy",
+        *,
+        columns: Sequence[str] = (),
+        where: str | None = None,
+        reference: str | None = None,
+        limit: int = 10,
+    ) -> list[dict[str, Any]]:
+        """Find where a metric is worst, or moved most; see `workbench.worst.find_worst`."""
+        from workbench.worst import worst_slices
+
+        return worst_slices(
+            self.current, metric, columns=columns, where=where, reference=reference, limit=limit
+        )
+
+    def response(
+        self, columns: Sequence[str] = (), *, where: str | None = None
+    ) -> list[dict[str, Any]]:
+        """Who gives feedback: response rates by column; see `workbench.skew.rates`."""
+        from workbench.skew import rates
+
+        return rates(self.current, columns, where)
+
+    def skew(
+        self, only: Sequence[str] = (), *, by: Sequence[str] = (), where: str | None = None
+    ) -> list[dict[str, Any]]:
+        """Metrics as observed and reweighted; see `workbench.skew.weighted`."""
+        from workbench.skew import weighted
+
+        return weighted(self.current, only, by, where)
+
     def sql(
         self,
         query: str,

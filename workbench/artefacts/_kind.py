@@ -77,6 +77,8 @@ class ArtefactKind:
         From `Rows` and the parameters to what was fitted. It refuses in words what it cannot fit.
     needs
         Columns of ``enriched_inferences`` that `fit` reads, by the parameters.
+    wants
+        Columns that it reads too where the build has them, by the parameters and the project.
     reads
         Columns of ``enriched_inferences`` that `apply` reads, by the state.
     apply
@@ -100,6 +102,7 @@ class ArtefactKind:
     fit: Callable[[Rows, Mapping[str, Any]], Fitted]
     needs: Callable[[Mapping[str, Any]], Names]
     reads: Callable[[Mapping[str, Any]], Names]
+    wants: Callable[[Mapping[str, Any], Project], Names] = lambda *_: ()
     apply: Callable[[ir.Table, Mapping[str, Any]], dict[str, ir.Value]] | None = None
     params: Mapping[str, Param] = field(default_factory=dict)
     about: Callable[[ir.Table], ir.BooleanValue] | None = None
@@ -124,6 +127,7 @@ def artefact_kind(
     columns: Names,
     fit: Callable[[Rows, Mapping[str, Any]], Fitted],
     needs: Names | Callable[[Mapping[str, Any]], Names],
+    wants: Callable[[Mapping[str, Any], Project], Names] = lambda *_: (),
     reads: Names | Callable[[Mapping[str, Any]], Names] = (),
     apply: Callable[[ir.Table, Mapping[str, Any]], dict[str, ir.Value]] | None = None,
     params: Mapping[str, Param] | None = None,
@@ -143,6 +147,7 @@ def artefact_kind(
         columns=columns,
         fit=fit,
         needs=needs if callable(needs) else lambda _: needs,
+        wants=wants,
         reads=reads if callable(reads) else lambda _: reads,
         apply=apply,
         params=dict(params or {}),

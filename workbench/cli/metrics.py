@@ -5,8 +5,10 @@ from __future__ import annotations
 import sys
 
 import click
+
 from workbench.cli._common import common, folder, print_json, print_table, say, wants_json
 from workbench.cli._disparities import print_disparities
+from workbench.cli._searches import print_drift, print_worst
 
 
 @click.command("metrics")
@@ -20,8 +22,30 @@ from workbench.cli._disparities import print_disparities
 @click.option("--least", type=click.IntRange(min=0), metavar="N",
               help="Hide values of fewer rows, and others that would give them away. "
               "Default: 20 with --disparities, else 0.")  # fmt: skip
+@click.option("--weighted", is_flag=True,
+              help="As observed, and so that labelled inferences stand for all.")  # fmt: skip
+@click.option("--skew", is_flag=True,
+              help="Who gives feedback: response rate by column, or by --by.")  # fmt: skip
 @click.option("--fail-if", "gates", multiple=True, metavar="COND",
               help="Exit with 5 if this holds, such as 'ece > 0.05'.")  # fmt: skip
+@click.option("--drift", "drifted", is_flag=True,
+              help="Compare chunks of time with a reference: inputs, outputs, "
+              "feedback.")  # fmt: skip
+@click.option("--by-column", "columns", multiple=True, metavar="NAME",
+              help="With --drift: a column or expression, 'labelled', 'attributions' or "
+              "'expected'; may be repeated. Default: all.")  # fmt: skip
+@click.option("--every", default="week", metavar="UNIT|N", show_default=True,
+              help="With --drift: chunks of a day, week, month or N rows.")  # fmt: skip
+@click.option("--method", "methods", multiple=True, metavar="NAME",
+              help="With --drift: jensen_shannon, psi, ks, wasserstein, chi_square or "
+              "mean.")  # fmt: skip
+@click.option("--reference", metavar="SQL",
+              help="The rows to compare with, such as \"ts < '2026-03-09'\". With --drift, by "
+              "default the first third of the chunks; with --worst, slices are compared with "
+              "themselves before.")  # fmt: skip
+@click.option("--worst", is_flag=False, flag_value="accuracy", metavar="[METRIC]",
+              help="Find the slices of up to two columns (or of those in --by) where a metric "
+              "is worst. Default: accuracy.")  # fmt: skip
 @click.option("--list", "list_only", is_flag=True, help="List the metrics and what they are.")
 @common
 def command(
@@ -30,7 +54,15 @@ def command(
     where: str | None,
     compared: bool,
     least: int | None,
+    weighted: bool,
+    skew: bool,
     gates: tuple[str, ...],
+    drifted: bool,
+    columns: tuple[str, ...],
+    every: str,
+    methods: tuple[str, ...],
+    reference: str | None,
+    worst: str | None,
     list_only: bool,
     project_dir: str | None,
     as_json: bool,
@@ -42,19 +74,41 @@ def command(
 
     With --disparities, --only also takes demographic_parity, equal_opportunity, equalized_odds
     and predictive_parity. adjusted_low and adjusted_high hold for all pairs of groups at once.
+
+    --weighted needs weights: workbench fit propensity, then workbench build.
     """
-    from workbench.errors import GateError
+    from workbench.cli import _skew
+    from workbench.errors import ConfigError, GateError
     from workbench.handle import Workbench
     from workbench.measure import failed_gates, in_words, parse_gates
 
     if list_only:
         _list(as_json)
         return
+    if compared + weighted + skew > 1:
+        raise ConfigError(
+            "--disparities, --weighted and --skew are three answers.", "Ask for one at a time."
+        )
     conditions = parse_gates(gates)
     workbench = Workbench(folder(project_dir))
+    if drifted:
+        print_drift(
+            workbench.drift(
+                columns, every=every, reference=reference, methods=methods, where=where
+            ),
+            wants_json(as_json),
+        )
+        return
+    if worst:
+        print_worst(workbench, worst, by, where, reference, least, wants_json(as_json))
+        return
     plain_call = not (by or only or where or gates or compared or least)
     if compared:
         print_disparities(workbench, only, by, where, least, wants_json(as_json))
+    elif weighted:
+        _skew.print_weighted(workbench, only, by, where, wants_json(as_json))
+    elif skew:
+        _skew.print_rates(workbench, by, where, wants_json(as_json))
     elif plain_call and not wants_json(as_json) and sys.stdout.isatty():
         for line in in_words(workbench.current, workbench.status()):
             click.echo(line)
