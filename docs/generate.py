@@ -194,6 +194,8 @@ build says by id which artefacts it used.
 ```console
 workbench fit recalibration --method isotonic   # fit on the build in force, judge, keep and pin
 workbench build                                 # a new build with the column calibrated_p
+workbench metrics --calibrated                  # before and after, on inferences it has not seen
+workbench metrics --calibrated --only ece --by model_version
 workbench fit --list                            # what was fitted; which of it is pinned
 workbench fit recalibration --use ID            # pin an older one
 workbench fit recalibration --drop              # use none

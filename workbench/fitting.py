@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC
 from typing import Any
@@ -15,11 +15,10 @@ from workbench.build.lock import writing
 from workbench.engine import identifier, literal
 from workbench.errors import ConfigError, DataError
 from workbench.guide import check_params
-from workbench.metrics import evaluate, metrics
+from workbench.measure import RELATION
+from workbench.metrics import evaluate, metrics, parse_calls
 from workbench.project import Project
 from workbench.query import Build
-
-RELATION = "enriched_inferences"
 
 #: Half of the rows, by their ids: what is held out where there is no time to go by.
 _BY_ID = "substr(md5(request_id || ':held out'), 1, 1) >= '8'"
@@ -138,6 +137,78 @@ def use(project: Project, kind: str, identity: str | None) -> None:
         raise ConfigError(f"{identity!r} is not of the kind {kind}.", "See: workbench fit --list")
     with writing(project):
         artefacts.pin(artefacts.folder(project), kind, identity)
+
+
+def before_and_after(
+    build: Build, only: Sequence[str] = (), by: Sequence[str] = (), where: str | None = None
+) -> list[dict[str, Any]]:
+    """Metrics as they are and with the recalibration that the build applied.
+
+    Parameters
+    ----------
+    build
+        The build to read.
+    only
+        Metrics; all those of the calibration score when empty.
+    by, where
+        As in `workbench.measure.measure`.
+
+    Returns
+    -------
+    list of dict
+        The rows of `measure`, each twice, with ``probability``: first ``calibration_p``, then
+        ``calibrated_p``. Only inferences that the recalibration was not fitted on are in them.
+
+    Raises
+    ------
+    DataError
+        If the build applied none.
+    ConfigError
+        If a metric does not read the calibration score.
+    """
+    column = "calibration_p"
+    reading = [name for name in metrics.names() if column in metrics.get(name).needs]
+    calls = [str(call) for call in parse_calls(only)] if only else reading
+    for call in parse_calls(calls):
+        if call.name not in reading:
+            raise ConfigError(
+                f"{call.name} does not read the probability, so a recalibration does not change "
+                "it.",
+                f"Use some of: {', '.join(reading)}.",
+            )
+    applied = build.arrow("SELECT kind, held_out FROM narrow.artefacts").to_pylist()
+    found = [
+        (artefacts.artefacts.get(row["kind"]).replaces[column], row["held_out"])
+        for row in applied
+        if column in artefacts.artefacts.get(row["kind"]).replaces
+    ]
+    if not found:
+        raise DataError(
+            f"The build {build.id} has no recalibration.",
+            "Make one with: workbench fit recalibration; workbench build",
+        )
+    ((better, held_out),) = found
+    if where and where.strip():
+        held_out = f"{build.expression(where)} AND ({held_out})"
+    groups = {expression: build.expression(expression) for expression in by}
+    relation = build.narrowest(RELATION, held_out, better, *groups.values())
+    present = build.columns(RELATION)
+    listed = "".join(
+        f", {sql} AS {identifier(expression)}"
+        for expression, sql in groups.items()
+        if expression not in present
+    )
+    as_it_is = f"SELECT *{listed} FROM {relation} WHERE {held_out}"
+    corrected = f"SELECT * REPLACE ({better} AS {column}) FROM ({as_it_is})"
+    before, after = (
+        evaluate(build.query_table(query), calls, by, build.execute)
+        for query in (as_it_is, corrected)
+    )
+    return [
+        {**row, "probability": name}
+        for pair in zip(before, after, strict=True)
+        for name, row in zip((column, better), pair, strict=True)
+    ]
 
 
 def kept(project: Project) -> list[Artefact]:

@@ -123,6 +123,14 @@ class Workbench:
 
         return disparities(self.current, metrics, by, where, least)
 
+    def calibrated(
+        self, only: Sequence[str] = (), *, by: Sequence[str] = (), where: str | None = None
+    ) -> list[dict[str, Any]]:
+        """Metrics before and after recalibration; see `workbench.fitting.before_and_after`."""
+        from workbench.fitting import before_and_after
+
+        return before_and_after(self.current, only, by, where)
+
     def fit(
         self,
         kind: str,

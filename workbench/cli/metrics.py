@@ -6,6 +6,7 @@ import sys
 
 import click
 
+from workbench.cli._calibrated import print_calibrated
 from workbench.cli._common import common, folder, print_json, print_table, say, wants_json
 from workbench.cli._disparities import print_disparities
 from workbench.cli._searches import print_drift, print_worst
@@ -24,6 +25,8 @@ from workbench.cli._searches import print_drift, print_worst
               "Default: 20 with --disparities, else 0.")  # fmt: skip
 @click.option("--weighted", is_flag=True,
               help="As observed, and so that labelled inferences stand for all.")  # fmt: skip
+@click.option("--calibrated", is_flag=True,
+              help="Before and after recalibration, on inferences it has not seen.")  # fmt: skip
 @click.option("--skew", is_flag=True,
               help="Who gives feedback: response rate by column, or by --by.")  # fmt: skip
 @click.option("--fail-if", "gates", multiple=True, metavar="COND",
@@ -55,6 +58,7 @@ def command(
     compared: bool,
     least: int | None,
     weighted: bool,
+    calibrated: bool,
     skew: bool,
     gates: tuple[str, ...],
     drifted: bool,
@@ -75,7 +79,8 @@ def command(
     With --disparities, --only also takes demographic_parity, equal_opportunity, equalized_odds
     and predictive_parity. adjusted_low and adjusted_high hold for all pairs of groups at once.
 
-    --weighted needs weights: workbench fit propensity, then workbench build.
+    --weighted needs weights: workbench fit propensity, then workbench build. --calibrated needs
+    workbench fit recalibration, then workbench build.
     """
     from workbench.cli import _skew
     from workbench.errors import ConfigError, GateError
@@ -85,9 +90,14 @@ def command(
     if list_only:
         _list(as_json)
         return
-    if compared + weighted + skew > 1:
+    if compared + weighted + calibrated + skew > 1:
         raise ConfigError(
-            "--disparities, --weighted and --skew are three answers.", "Ask for one at a time."
+            "--disparities, --weighted, --calibrated and --skew are different answers.",
+            "Ask for one at a time.",
+        )
+    if calibrated and gates:
+        raise ConfigError(
+            "--fail-if is about the probabilities as they are.", "Leave --calibrated out."
         )
     conditions = parse_gates(gates)
     workbench = Workbench(folder(project_dir))
@@ -107,6 +117,8 @@ def command(
         print_disparities(workbench, only, by, where, least, wants_json(as_json))
     elif weighted:
         _skew.print_weighted(workbench, only, by, where, wants_json(as_json))
+    elif calibrated:
+        print_calibrated(workbench, only, by, where, wants_json(as_json))
     elif skew:
         _skew.print_rates(workbench, by, where, wants_json(as_json))
     elif plain_call and not wants_json(as_json) and sys.stdout.isatty():
