@@ -505,3 +505,57 @@ COMMENT ON COLUMN label_delay.p90 IS '90th percentile of the delay in seconds.';
 COMMENT ON COLUMN label_delay.longest IS 'Longest delay in seconds.';
 COMMENT ON COLUMN label_delay.n_early IS 'Events that are dated before their inference.';
 COMMENT ON COLUMN label_delay.n_no_clock IS 'Events without a delay because a time is missing.';
+
+------------------------------------------------------------------------------------------------------
+-- What the build keeps of it in schema narrow: sums that add up over days, versions and cohorts
+------------------------------------------------------------------------------------------------------
+
+CREATE TABLE metric_state (
+  day           DATE,
+  model_version VARCHAR,
+  cohort        VARCHAR,
+  bin           INTEGER,
+  y             DOUBLE,
+  rows          BIGINT,
+  n             DOUBLE,
+  ww            DOUBLE,
+  sp            DOUBLE,
+  spp           DOUBLE
+);
+COMMENT ON TABLE metric_state IS 'Sums of the calibration pairs, one row per day, model version, cohort, bin and outcome.';
+COMMENT ON COLUMN metric_state.day IS 'Day of ts in UTC.';
+COMMENT ON COLUMN metric_state.model_version IS 'Version of the model that answered.';
+COMMENT ON COLUMN metric_state.cohort IS 'Experiment arm or cohort.';
+COMMENT ON COLUMN metric_state.bin IS 'Bin of calibration_p: ten equal widths from 0, left-closed, the last closed.';
+COMMENT ON COLUMN metric_state.y IS 'Outcome: calibration_y.';
+COMMENT ON COLUMN metric_state.rows IS 'Calibration pairs.';
+COMMENT ON COLUMN metric_state.n IS 'Sum of their weights, which are 1.';
+COMMENT ON COLUMN metric_state.ww IS 'Sum of the squared weights.';
+COMMENT ON COLUMN metric_state.sp IS 'Sum of calibration_p.';
+COMMENT ON COLUMN metric_state.spp IS 'Sum of the square of calibration_p.';
+
+CREATE TABLE metric_sums (
+  day           DATE,
+  model_version VARCHAR,
+  cohort        VARCHAR,
+  metric        VARCHAR,
+  n_rows        BIGINT,
+  n_labelled    BIGINT,
+  n             BIGINT,
+  base          BIGINT,
+  outside       BIGINT,
+  total         DOUBLE,
+  squares       DOUBLE
+);
+COMMENT ON TABLE metric_sums IS 'Sums of every metric that is a mean over rows, one row per day, model version, cohort and metric.';
+COMMENT ON COLUMN metric_sums.day IS 'Day of ts in UTC.';
+COMMENT ON COLUMN metric_sums.model_version IS 'Version of the model that answered.';
+COMMENT ON COLUMN metric_sums.cohort IS 'Experiment arm or cohort.';
+COMMENT ON COLUMN metric_sums.metric IS 'Name of the metric.';
+COMMENT ON COLUMN metric_sums.n_rows IS 'Inferences.';
+COMMENT ON COLUMN metric_sums.n_labelled IS 'Inferences with a label or a reward.';
+COMMENT ON COLUMN metric_sums.n IS 'Rows in the value of the metric.';
+COMMENT ON COLUMN metric_sums.base IS 'Rows that it could be about, of a metric that is about a part of the rows; else 0.';
+COMMENT ON COLUMN metric_sums.outside IS 'Values outside of [0, 1].';
+COMMENT ON COLUMN metric_sums.total IS 'Sum of the values.';
+COMMENT ON COLUMN metric_sums.squares IS 'Sum of the squared values.';

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from workbench.contract import WIDE_COLUMNS
 from workbench.engine import identifier
 from workbench.errors import ConfigError
 from workbench.metrics import (
@@ -68,10 +69,22 @@ def measure(
         If an expression does not fit the columns.
     """
     calls = parse_calls(only) if only else [parse_call(name) for name in metrics.names()]
-    rows = evaluate(
-        build.query_table(rows_query(build, calls, by, where)), calls, by, build.execute
-    )
-    return suppress(rows, least)
+    found: dict[MetricCall, list[dict[str, Any]]] = {}
+    # Wide columns cost a join with the lake, which the other metrics need not wait for.
+    for part in _narrow_and_wide(calls):
+        rows = build.query_table(rows_query(build, part, by, where))
+        values = evaluate(rows, part, by, build.execute)
+        groups = len(values) // len(part)
+        for i, call in enumerate(part):
+            found[call] = values[i * groups : (i + 1) * groups]
+    return suppress([row for call in calls for row in found[call]], least)
+
+
+def _narrow_and_wide(calls: Sequence[MetricCall]) -> list[list[MetricCall]]:
+    """The metrics that read narrow columns only, and the others; neither is empty."""
+    wide = [not set(WIDE_COLUMNS).isdisjoint(metrics.get(call.name).needs) for call in calls]
+    parts = [[c for c, w in zip(calls, wide, strict=True) if w is which] for which in (False, True)]
+    return [part for part in parts if part]
 
 
 def rows_query(
@@ -85,7 +98,6 @@ def rows_query(
     typed = [*by, *(text for call in calls for text in expressions(call))]
     groups = {expression: build.expression(expression) for expression in typed}
     condition = build.expression(where) if where and where.strip() else None
-    relation = build.narrowest(RELATION, *groups.values(), *([condition] if condition else []))
     needed = {
         "label",
         "reward",
@@ -96,6 +108,9 @@ def rows_query(
     columns = [
         identifier(name) for name in sorted(needed) if name in present and name not in groups
     ]
+    relation = build.narrowest(
+        RELATION, *columns, *groups.values(), *([condition] if condition else [])
+    )
     columns += [f"{sql} AS {identifier(expression)}" for expression, sql in groups.items()]
     filtered = f" WHERE {condition}" if condition else ""
     return f"SELECT {', '.join(columns)} FROM {relation}{filtered}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import ibis
@@ -9,10 +10,13 @@ import ibis.expr.types as ir
 import numpy as np
 import pyarrow as pa
 
+from workbench import metrics
+
 SCHEMA = pa.schema(
     [
         ("calibration_p", pa.float64()),
         ("calibration_y", pa.float64()),
+        ("score", pa.float64()),
         ("correct", pa.bool_()),
         ("reward", pa.float64()),
         ("label", pa.string()),
@@ -23,15 +27,60 @@ SCHEMA = pa.schema(
         ("n_events", pa.int64()),
         ("propensity", pa.float64()),
         ("n_choices", pa.int64()),
+        ("probabilities", pa.list_(pa.float64())),
+        ("label_index", pa.int32()),
+        ("agreement", pa.float64()),
+        ("n_raters", pa.int64()),
+        ("least_confidence", pa.float64()),
+        ("margin", pa.float64()),
+        ("entropy", pa.float64()),
+        ("mutual_information", pa.float64()),
+        ("vote_entropy", pa.float64()),
+        ("disagreement", pa.float64()),
+        ("sum_logprob", pa.float64()),
+        ("mean_logprob", pa.float64()),
+        ("min_logprob", pa.float64()),
+        ("perplexity", pa.float64()),
+        ("density", pa.float64()),
     ]
 )
 BIN_COUNTS = (5, 7, 10, 15, 20, 25, 30, 50, 100)
 
 
+_backend = ibis.duckdb.connect()
+_places = itertools.cycle(range(4))
+_compiled: dict[Any, str] = {}
+
+
 def table(rows: list[dict[str, Any]]) -> ir.Table:
-    """Rows as a table; what a row does not say is NULL."""
+    """Rows as a table; what a row does not say is NULL. The last four tables can be read."""
     full = [{name: row.get(name) for name in SCHEMA.names} for row in rows]
-    return ibis.memtable(pa.Table.from_pylist(full, schema=SCHEMA))
+    return stored(pa.Table.from_pylist(full, schema=SCHEMA))
+
+
+def stored(rows: pa.Table) -> ir.Table:
+    """Arrow rows as a table whose name comes again, so that queries need not be compiled anew."""
+    name = f"rows_{next(_places)}"
+    _backend.con.register("given", rows)
+    _backend.con.execute(f"CREATE OR REPLACE TABLE {name} AS FROM given")
+    return _backend.table(name)
+
+
+def run(expression: ir.Table) -> pa.Table:
+    """Run an expression over these tables; one that was run before is not compiled again."""
+    operation = expression.op()
+    if operation.find(ibis.expr.operations.InMemoryTable):
+        return expression.to_pyarrow()
+    if operation not in _compiled:
+        _compiled[operation] = str(ibis.to_sql(expression, dialect="duckdb"))
+    return _backend.con.execute(_compiled[operation]).to_arrow_table()
+
+
+def evaluate(
+    rows: ir.Table, calls: Any, by: Any = (), execute: Any = run, weight: str | None = None
+) -> list[dict[str, Any]]:
+    """Evaluate metrics over such a table."""
+    return metrics.evaluate(rows, calls, by, execute, weight=weight)
 
 
 def pairs(p: Any, y: Any) -> ir.Table:
@@ -61,6 +110,10 @@ def expected_bins(p: np.ndarray[Any, Any], bins: int, rule: str) -> np.ndarray[A
     if rule == "equal_mass":
         inner = np.quantile(p, np.linspace(0, 1, bins + 1)[1:-1])
         return np.searchsorted(inner, p, side="right").astype(float)
+    if rule == "ntile":
+        parts = [part for part in np.array_split(np.sort(p), bins) if len(part)]
+        middle = {(a[-1] + b[0]) / 2 for a, b in itertools.pairwise(parts)}
+        return np.searchsorted(sorted(middle), p, side="left").astype(float)
     if rule in ("numpy", "torchmetrics"):
         found = np.clip(np.searchsorted(edges, p, side="right") - 1, 0, bins - 1).astype(float)
         return np.where(p == 1, bins, found) if rule == "torchmetrics" else found

@@ -22,7 +22,7 @@ from workbench.metrics import evaluate
 from workbench.metrics._pairs import cells
 from workbench.metrics.ece import estimate
 
-RULES = ("numpy", "right", "verified", "guo", "torchmetrics", "equal_mass")
+RULES = ("numpy", "right", "verified", "guo", "torchmetrics", "equal_mass", "ntile")
 
 
 def value(rows: Any, call: str) -> float:
@@ -75,12 +75,13 @@ def test_equal_mass_has_the_edges_of_numpy_quantile(n: int, digits: int) -> None
         for p in np.round(rng.random(n), digits)
     ]
     for bins in (2, 15):
-        call = f"ece(bins={bins}, bin_rule='equal_mass')"
-        for row in evaluate(table(rows), [call], ["country", "model_version"]):
-            part = [r for r in rows if r["model_version"] == row["by"]["model_version"]]
-            p = [r["calibration_p"] for r in part]
-            y = [r["calibration_y"] for r in part]
-            assert row["value"] == pytest.approx(expected_ece(p, y, bins, "equal_mass"), abs=1e-12)
+        for rule in ("equal_mass", "ntile"):
+            call = f"ece(bins={bins}, bin_rule={rule!r})"
+            for row in evaluate(table(rows), [call], ["country", "model_version"]):
+                part = [r for r in rows if r["model_version"] == row["by"]["model_version"]]
+                p = [r["calibration_p"] for r in part]
+                y = [r["calibration_y"] for r in part]
+                assert row["value"] == pytest.approx(expected_ece(p, y, bins, rule), abs=1e-12)
 
 
 def test_brier_score_and_accuracy_are_those_of_scikit_learn() -> None:
@@ -148,7 +149,15 @@ def test_the_interval_of_ece_covers_the_true_one(shift: float, least: float) -> 
         keys, place, counts = np.unique(cells, return_inverse=True, return_counts=True)
         sums = np.bincount(place, weights=p)
         found = estimate(
-            {"bin": keys // 2, "y": keys % 2, "rows": counts, "n": counts, "ww": counts, "sp": sums}
+            {
+                "bin": keys // 2,
+                "y": keys % 2,
+                "rows": counts,
+                "n": counts,
+                "ww": counts,
+                "sp": sums,
+                "spp": sums,
+            }
         )
         assert found.low is not None
         assert found.high is not None

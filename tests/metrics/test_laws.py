@@ -12,9 +12,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.metrics.rows import SCHEMA, table
+from tests.metrics.rows import SCHEMA, evaluate, run, stored, table
 from workbench.errors import ConfigError
-from workbench.metrics import FAMILIES, REASONS, evaluate, metrics
+from workbench.metrics import FAMILIES, REASONS, metrics
 
 NAN = float("nan")
 KEYS = ["metric", "by", "value", "low", "high", "n", "n_labelled", "reason"]
@@ -22,9 +22,17 @@ CALLS = [
     *metrics.names(),
     "ece(bins=3, bin_rule='guo')",
     "ece(bins=3, bin_rule='equal_mass')",
+    "ece(bins=3, bin_rule='ntile')",
+    "mce(bins=3, least=3)",
+    "l2_calibration_error(correction='none')",
+    "classwise_ece(absent='skip')",
+    "ecce_r(scaled=True)",
     "ips_value(min_effective=0)",
     "snips_value(min_effective=0)",
     "clipped_ips_value(cap=2, min_effective=0)",
+    "error_detection_auroc(score='mean_logprob')",
+    "error_capture_rate(share=0.25)",
+    "error_capture_rate(share=1, score='mean_logprob')",
 ]
 
 unit = st.sampled_from([0.0, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9, 1.0]) | st.floats(0, 1)
@@ -33,6 +41,7 @@ a_row = st.fixed_dictionaries(
     {
         "calibration_p": unit | broken,
         "calibration_y": st.sampled_from([0.0, 1.0, None]),
+        "score": unit | st.none(),
         "correct": st.sampled_from([True, False, None]),
         "reward": unit | broken,
         "label": st.sampled_from(["1", "0", None]),
@@ -42,6 +51,12 @@ a_row = st.fixed_dictionaries(
         "n_events": st.sampled_from([0, 1, 2, None]),
         "propensity": unit | broken,
         "n_choices": st.sampled_from([0, 1, 3, None]),
+        "probabilities": st.none() | st.lists(unit | broken, min_size=2, max_size=3),
+        "label_index": st.sampled_from([0, 1, 2, None]),
+        "agreement": unit | broken,
+        "n_raters": st.sampled_from([0, 1, 2, 5]),
+        "least_confidence": unit | broken,
+        "mean_logprob": st.sampled_from([-0.1, -2.5, -1000.0, None]),
     }
 )
 some_rows = st.lists(a_row, min_size=1, max_size=25)
@@ -145,7 +160,7 @@ def test_weight_one_is_no_weight(rows: list[dict[str, Any]]) -> None:
 @given(st.lists(st.tuples(a_row, st.integers(0, 3)), min_size=1, max_size=20))
 def test_weight_two_is_the_row_twice(rows: list[tuple[dict[str, Any], int]]) -> None:
     """The values are; the number of rows stays, and the interval is that of the effective size."""
-    weighted = ibis.memtable(
+    weighted = stored(
         table([row for row, _ in rows])
         .to_pyarrow()
         .append_column("w", pa.array([float(w) for _, w in rows], pa.float64()))
@@ -197,6 +212,7 @@ def test_no_rows_give_no_value(call: str) -> None:
 @pytest.mark.parametrize("call", CALLS)
 def test_unlabelled_rows_have_coverage_and_no_quality(call: str) -> None:
     row = {"calibration_p": 0.7, "selected": True, "model_version": "v1", "n_events": 0}
+    row["score"] = 0.7
     rows = table([row] * 4)
     (row,) = evaluate(rows, [call], ())
     is_sound(row)
@@ -286,12 +302,11 @@ def test_an_unknown_group_is_refused_with_the_nearest_one() -> None:
 
 
 def test_simple_metrics_share_one_scan() -> None:
-    con = ibis.duckdb.connect()
     statements: list[ir.Table] = []
 
     def execute(expr: ir.Table) -> pa.Table:
         statements.append(expr)
-        return con.to_pyarrow(expr)
+        return run(expr)
 
     simple = [name for name in metrics.names() if metrics.get(name).expr is not None]
     assert len(simple) >= 5

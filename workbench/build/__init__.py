@@ -20,7 +20,7 @@ import duckdb
 import ibis
 import ibis.expr.types as ir
 
-from workbench import __version__, attribution, engine, enrich, labels, steps
+from workbench import __version__, attribution, engine, enrich, labels, state, steps
 from workbench import ingest as ingesting
 from workbench.build import artefacts, events, ledger, macros, manifest, views
 from workbench.build import contexts as build_contexts
@@ -161,6 +161,7 @@ def _make(
         applied = artefacts.report(connection, project)
         clock("enrich")
         status = ledger.count(connection, project, tables)
+        state.create(connection, backend)
         macros.create(connection, backend)
         views.create(
             connection, project, tables["inferences"], tables["feedback"], tables["quarantine"]
@@ -331,6 +332,7 @@ def _enrich(
         backend.table("labels", database="narrow"),
         positive_class=project.positive_class,
         unlabelled=reason,
+        classes=project.classes,
     ).drop("__touched")
     connection.execute(f"CREATE OR REPLACE TEMP TABLE enriching AS {engine.sql_of(enriched)}")
     fitted = artefacts.add(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
@@ -11,6 +13,44 @@ REPLICATES = 2000
 SEED = 20_240_229
 
 Array = np.ndarray[Any, Any]
+
+_WITHOUT = ContextVar("without_intervals", default=False)
+
+
+@contextmanager
+def without_intervals() -> Iterator[None]:
+    """Leave out the intervals of `cell_bootstrap`, which take most of the time of a small table."""
+    token = _WITHOUT.set(True)
+    try:
+        yield
+    finally:
+        _WITHOUT.reset(token)
+
+
+def resample(counts: Array, size: float, seed: int = 0) -> Array:
+    """Draw counts anew: as many rows as the sample effectively has, scaled back to its total.
+
+    Drawing the cell counts from a multinomial distribution is the same as drawing rows with
+    replacement and counting them, and costs nothing per row. The seed is fixed and each call starts
+    afresh, so a group has the same interval whatever other groups there are.
+
+    Parameters
+    ----------
+    counts
+        Number of rows, or sum of their weights, in each cell.
+    size
+        Effective number of rows; at least 1.
+    seed
+        Another number gives independent draws.
+
+    Returns
+    -------
+    ndarray
+        Of shape (`REPLICATES`, cells).
+    """
+    total, drawn = float(counts.sum()), max(1, round(size))
+    rng = np.random.default_rng(SEED + seed)
+    return rng.multinomial(drawn, counts / total, size=REPLICATES) * (total / drawn)
 
 
 def cell_bootstrap(
@@ -23,10 +63,6 @@ def cell_bootstrap(
     ceiling: float = np.inf,
 ) -> tuple[float | None, float | None]:
     """Resample cell counts for the basic bootstrap interval of a statistic of them.
-
-    Drawing the cell counts from a multinomial distribution is the same as drawing rows with
-    replacement and counting them, and costs nothing per row. The seed is fixed and each call starts
-    afresh, so a group has the same interval whatever other groups there are.
 
     The interval is the basic one, (2 value - q97.5, 2 value - q2.5), which turns the bias of the
     replicates the right way round: a statistic that is biased upwards, such as a calibration error,
@@ -55,41 +91,13 @@ def cell_bootstrap(
         Lower and upper end; both None where all rows are in one cell, for then no replicate can
         differ from the sample and its width of 0 would say nothing.
     """
-    total = float(counts.sum())
-    drawn = round(total if size is None else size)
-    if np.count_nonzero(counts) < 2 or drawn < 1:
+    drawn = float(counts.sum()) if size is None else size
+    if _WITHOUT.get() or np.count_nonzero(counts) < 2 or round(drawn) < 1:
         return None, None
-    draws = np.random.default_rng(SEED).multinomial(drawn, counts / total, size=REPLICATES)
-    found = statistic(draws * (total / drawn))
+    found = statistic(resample(counts, drawn))
     found = found[~np.isnan(found)]
     if not len(found):
         return None, None
     lower, upper = np.quantile(found, [0.025, 0.975])
     low, high = 2 * value - float(upper), 2 * value - float(lower)
     return max(floor, min(low, value)), min(ceiling, max(high, value))
-
-
-def calibrated_noise(n: Array, p: Array, total: float) -> float:
-    """Simulate the calibration error that a perfectly calibrated model seldom exceeds by chance.
-
-    Such a model has outcomes that are binomial at the mean probability of each bin; its error on a
-    finite sample is not 0, and on a small one it is large.
-
-    Parameters
-    ----------
-    n
-        Number of rows in each bin.
-    p
-        Mean probability of each bin.
-    total
-        Number of all rows, with those that are in no bin.
-
-    Returns
-    -------
-    float
-        The 0.975 quantile of its expected calibration error over these bins.
-    """
-    rng = np.random.default_rng(SEED)
-    outcomes = rng.binomial(n.astype(np.int64), np.clip(p, 0.0, 1.0), size=(REPLICATES, len(n)))
-    errors = np.abs(outcomes - n * p).sum(axis=-1) / total
-    return float(np.quantile(errors, 0.975))

@@ -11,8 +11,11 @@ import numpy as np
 from workbench.formulas import BIN_RULES, bin_index, probability
 from workbench.metrics._metric import Param, State
 
+#: Rules whose edges follow the values.
+MASS_RULES = ("equal_mass", "ntile")
+
 #: Rules of `cells`.
-RULES = (*BIN_RULES, "equal_mass")
+RULES = (*BIN_RULES, *MASS_RULES)
 
 #: The parameters of every metric over `cells`.
 BIN_PARAMS = {
@@ -43,57 +46,124 @@ def cells(table: ir.Table, by: tuple[str, ...], /, *, bins: int, bin_rule: str) 
         weights), ``ww`` (sum of their squares), ``sp`` and ``spp`` (sums of p and of its square).
     """
     rows = pairs(table, by)
-    if bin_rule == "equal_mass":
-        binned = _equal_mass(rows, by, bins)
+    if bin_rule in MASS_RULES:
+        binned = _by_mass(rows, by, bins, bin_rule)
     else:
-        binned = rows.mutate(bin=bin_index(rows.p, bins, bin_rule))
-    w = binned.weight
+        w = rows.weight
+        binned = rows.mutate(bin=bin_index(rows.p, bins, bin_rule), rows=1, n=w, ww=w * w)
     found = binned.aggregate(
         by=[*by, "bin", "y"],
-        rows=binned.count(),
-        n=w.sum(),
-        ww=(w * w).sum(),
-        sp=(w * binned.p).sum(),
-        spp=(w * binned.p * binned.p).sum(),
+        rows=binned["rows"].sum(),
+        n=binned.n.sum(),
+        ww=binned.ww.sum(),
+        sp=(binned.n * binned.p).sum(),
+        spp=(binned.n * binned.p * binned.p).sum(),
     )
     # Cells in a fixed order, because the resampling goes by their position.
     return found.order_by([*by, "bin", "y"])
 
 
-def _equal_mass(rows: ir.Table, by: tuple[str, ...], bins: int) -> ir.Table:
-    """Bin by the quantiles of each group: the bin is the number of inner quantiles up to the value.
+def scores(table: ir.Table, by: tuple[str, ...], /) -> ir.Table:
+    """Sums over the pairs of each different probability of each group, in rising order.
 
-    The quantiles are interpolated here, by the operations of `numpy.quantile` in their order:
-    QUANTILE_CONT may differ in the last place, which moves all values that are equal to the edge.
+    Returns
+    -------
+    ir.Table
+        `by`, ``p``, ``rows``, ``n`` (sum of weights), ``ww`` (sum of their squares), ``sy`` and
+        ``wwy`` (the same two over the rows with outcome 1).
     """
-    rising = ibis.window(group_by=list(by), order_by="p")
-    ranked = rows.select(
-        *by,
-        place=ibis.row_number().over(rising),
-        low=rows.p,
-        high=ibis.coalesce(rows.p.lead().over(rising), rows.p),
+    rows = pairs(table, by)
+    w = rows.weight
+    found = rows.aggregate(
+        by=[*by, "p"],
+        rows=rows.count(),
+        n=w.sum(),
+        ww=(w * w).sum(),
+        sy=(w * rows.y).sum(),
+        wwy=(w * w * rows.y).sum(),
     )
-    wanted = rows.aggregate(by=list(by), last=rows.count() - 1).mutate(
-        j=ibis.range(1, bins).unnest()
-    )
-    # Not a literal j / bins: DuckDB reads it as a DECIMAL and so as another double.
-    position = wanted["last"].cast("float64") * (wanted.j * (ibis.literal(1) / ibis.literal(bins)))
-    wanted = wanted.select(*by, position=position, before=position.floor().cast("int64"))
-    same = [wanted[key].identical_to(ranked[key]) for key in by]
-    found = wanted.join(ranked, [*same, wanted.before == ranked.place], rname="{name}_ranked")
-    fraction = found.position - found.before
-    rise = found.high - found.low
-    edge = (fraction >= 0.5).ifelse(
-        found.high - rise * (1.0 - fraction), found.low + rise * fraction
-    )
+    return found.order_by([*by, "p"])
 
-    edges = found.select(*by, p=edge, y=ibis.null("float64"), weight=ibis.null("float64"),
-                         edge=ibis.literal(1, "int64"))  # fmt: skip
-    both = rows.select(*by, "p", "y", "weight", edge=ibis.literal(0, "int64")).union(edges)
-    upto = ibis.window(
-        group_by=list(by), order_by=["p", both.edge.desc()], preceding=None, following=0
+
+def sums(table: ir.Table, by: tuple[str, ...], /) -> ir.Table:
+    """Sums over all pairs of each group.
+
+    Returns
+    -------
+    ir.Table
+        `by`, ``rows``, ``n`` (sum of weights), ``ww`` (sum of their squares), ``sy``, and of
+        Spiegelhalter's test the sums of each row's term ``z``, of its square ``zz`` and of the
+        variance ``v`` that it has where the model is perfectly calibrated.
+    """
+    rows = pairs(table, by)
+    w, p = rows.weight, rows.p
+    term = (rows.y - p) * (1.0 - 2.0 * p)
+    return rows.aggregate(
+        by=list(by),
+        rows=rows.count(),
+        n=w.sum(),
+        ww=(w * w).sum(),
+        sy=(w * rows.y).sum(),
+        z=(w * term).sum(),
+        zz=(w * term * term).sum(),
+        v=(w * (1.0 - 2.0 * p) * (1.0 - 2.0 * p) * p * (1.0 - p)).sum(),
+    ).filter(lambda found: found["rows"] > 0)
+
+
+def _by_mass(rows: ir.Table, by: tuple[str, ...], bins: int, rule: str) -> ir.Table:
+    """Sums of each different pair, binned by edges with equal numbers of rows between them.
+
+    A weight counts as so many rows. Each edge lies between the row at a certain place, counted
+    from 0 in rising order, and the next one: interpolated (``equal_mass``) by the operations of
+    `numpy.quantile` in their order, for QUANTILE_CONT may differ in the last place, which moves all
+    values that are equal to the edge; or half-way (``ntile``).
+    """
+    w = rows.weight
+    spots = rows.aggregate(by=[*by, "p", "y"], rows=rows.count(), n=w.sum(), ww=(w * w).sum())
+    rising = ibis.window(group_by=list(by), order_by=["p", "y"])
+    upto = ibis.window(group_by=list(by), order_by=["p", "y"], preceding=None, following=0)
+    # Weights add up with an error that depends on the order of the rows; places must not.
+    ranked = spots.mutate(end=spots.n.sum().over(upto).round(9))
+    ranked = ranked.select(
+        *by,
+        "end",
+        start=ibis.coalesce(ranked.end.lag().over(rising), 0.0),
+        here=ranked.p,
+        after=ibis.coalesce(ranked.p.lead().over(rising), ranked.p),
     )
-    counted = both.mutate(bin=both.edge.sum().over(upto).cast("int64"))
+    wanted = ranked.aggregate(by=list(by), size=ranked.end.max())
+    wanted = wanted.mutate(j=ibis.range(1, bins).unnest())
+    if rule == "ntile":
+        size = wanted["size"].floor().cast("int64")
+        # The first bins get the rows that remain, one each; as NTILE and numpy.array_split.
+        upper = wanted.j * (size // bins) + ibis.least(wanted.j, size % bins)
+        wanted = wanted.select(*by, place=upper - 1, fraction=0.5, inner=upper < size)
+        wanted = wanted.filter(wanted.inner & (wanted.place >= 0)).drop("inner")
+    else:
+        # Not a literal j / bins: DuckDB reads it as a DECIMAL and so as another double.
+        share = wanted.j * (ibis.literal(1) / ibis.literal(bins))
+        position = ibis.greatest(wanted["size"] - 1.0, 0.0) * share
+        place = position.floor().cast("int64")
+        wanted = wanted.select(*by, place=place, fraction=position - place)
+    same = [wanted[key].identical_to(ranked[key]) for key in by]
+    inside = [ranked.start <= wanted.place, wanted.place < ranked.end]
+    found = wanted.join(ranked, [*same, *inside], rname="{name}_ranked")
+    low = found.here
+    high = (found.place + 1 < found.end).ifelse(low, found.after)
+    if rule == "ntile":
+        edge = (low + high) / 2.0
+    else:
+        part = found.fraction
+        rise = high - low
+        edge = (part >= 0.5).ifelse(high - rise * (1.0 - part), low + rise * part)
+
+    nothing = {name: ibis.null(spots[name].type()) for name in ("y", "rows", "n", "ww")}
+    edges = found.select(*by, p=edge, **nothing, edge=ibis.literal(1, "int64"))
+    both = spots.mutate(edge=ibis.literal(0, "int64")).union(edges)
+    # A value on an edge is above it, but below it where bins are closed on the right.
+    first = both.edge.asc() if rule == "ntile" else both.edge.desc()
+    counting = ibis.window(group_by=list(by), order_by=["p", first], preceding=None, following=0)
+    counted = both.mutate(bin=both.edge.sum().over(counting).cast("int64"))
     return counted.filter(counted.edge == 0)
 
 
