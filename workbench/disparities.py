@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from statistics import NormalDist
 from typing import Any
 
-from workbench.errors import ConfigError
+from workbench.errors import ConfigError, suggest
 from workbench.formulas import Z95
 from workbench.measure import measure
 from workbench.metrics import metrics, parse_call, split_calls
@@ -80,6 +80,10 @@ def disparities(
 def wanted(only: Sequence[str] = ()) -> list[tuple[str, tuple[str, ...]]]:
     """Each disparity that is asked for, with the metrics that it is the worst of."""
     texts = [text for entry in only for text in split_calls(entry)] or DEFAULT
+    names = [*NAMED, *metrics.names()]
+    for text in texts:
+        if text.isidentifier() and text not in names:
+            raise ConfigError(f"There is no disparity or metric {text!r}.", suggest(text, names))
     # A metric is written as `evaluate` writes it, so that its rows are found.
     return [(text, NAMED.get(text) or (str(parse_call(text)),)) for text in texts]
 

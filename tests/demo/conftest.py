@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,8 +28,14 @@ class Built:
         return rows
 
     def metrics(self, only: str, *by: str) -> list[dict[str, Any]]:
-        options = [option for expression in by for option in ("--by", expression)]
-        rows: list[dict[str, Any]] = self.run("metrics", "--only", only, *options, "--json")
+        return self._measured(by, "--only", only)
+
+    def disparities(self, only: str, *by: str) -> list[dict[str, Any]]:
+        return self._measured(by, "--only", only, "--disparities")
+
+    def _measured(self, by: Sequence[str], *options: str) -> list[dict[str, Any]]:
+        groups = [option for expression in by for option in ("--by", expression)]
+        rows: list[dict[str, Any]] = self.run("metrics", *options, *groups, "--json")
         return rows
 
 

@@ -122,6 +122,29 @@ def test_one_cohort_is_silent(built: Built) -> None:
     assert culprit["high"] < 0.05 < 0.4 < min(row["low"] for row in groups.values())
 
 
+def test_who_is_silent_is_found_without_knowing_where_to_look(built: Built) -> None:
+    rows = built.run("metrics", "--skew", "--json")
+    quietest = rows[0]
+    assert quietest["by"] == {"device x user.tier": "mobile, free"}
+    assert quietest["n"] == built.truth.facts["silent"]["inferences"]
+    everyone = [row for row in rows if list(row["by"]) == ["device"]]
+    overall = sum(row["n"] * row["value"] for row in everyone) / sum(row["n"] for row in everyone)
+    assert quietest["high"] < overall / 4
+    others = [row for row in rows if list(row["by"]) == list(quietest["by"])][1:]
+    assert all(row["low"] > overall for row in others)
+
+
+def test_the_groups_of_both_faults_are_named_as_the_ones_that_are_apart(built: Built) -> None:
+    """The pair is found among all, so the interval that counts is the one for all pairs."""
+    [ece] = built.disparities("ece", "model_version", "features.language")
+    assert tuple(ece["highest"].values()) == ("v3", "pt-BR")
+    assert ece["adjusted_low"] > 0.05
+    [coverage] = built.disparities("label_coverage", "user.tier", "device")
+    assert tuple(coverage["lowest"].values()) == ("free", "mobile")
+    assert coverage["adjusted_low"] > 0.4
+    assert (coverage["below_four_fifths"], coverage["four_fifths_certain"]) == (True, True)
+
+
 def test_one_rater_is_a_bot(built: Built) -> None:
     """The query of docs/demo.md puts the bot first."""
     fault = built.truth.facts["bot"]
