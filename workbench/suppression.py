@@ -87,9 +87,9 @@ def hidden_groups(sizes: Mapping[Key, Size], least: int) -> set[Key]:
     small group, and no small margin, follows from what is shown in the table and in the tables of
     its margins, each of which is suppressed in the same way.
 
-    That is complete for one and for two expressions. Where three or more are crossed, tables of two
-    of them can tell of a third together; the crossed table then hides all of its groups, which is
-    all that it can do.
+    The tables of the margins do not know of this one. Where groups are missing from a crossed table
+    a margin can be one group alone, and of three or more expressions the margins can tell of each
+    other: what the margins alone give away stays so, whatever is hidden here.
 
     Two hidden groups are not told apart by their total, but their sum is known, and with it bounds
     of each. Other metrics of the same group, and other tables that share an expression with this
@@ -171,30 +171,23 @@ def _complement(
         for margin in margins
         if set(margin.places) < set(places)
     ]
+    lost: list[set[Key]] | None = None
     while hidden:
         if len(hidden) > MOST_HIDDEN:
             raise ConfigError(
                 f"More than {MOST_HIDDEN:,} groups have too few rows to be shown.",
                 "Group by fewer or coarser expressions.",
             )
-        cells = sorted(hidden, key=repr)
-        column = {key: at for at, key in enumerate(cells)}
-        secrets = [{key} for key in cells if key in small]
-        totals = []
-        for at, margin in within:
-            parts: dict[Key, set[Key]] = {}
-            for key in cells:
-                parts.setdefault(_part(key, at), set()).add(key)
-            for part, keys in parts.items():
-                if part not in margin.hidden:
-                    totals.append((at, part, keys))
-                elif margin.sizes[part].below(least):
-                    secrets.append(keys)
-        known = _follow([keys for _, _, keys in totals], secrets, column)
+        totals, revealed = _revealed(hidden, small, least, within)
+        if revealed and lost is None:
+            # What the margins alone give away cannot be taken back by hiding groups here.
+            _, lost = _revealed(hidden | set(order), small, least, within)
         more: set[Key] = set()
-        for secret in known:
+        for secret in revealed:
             lines = [(at, part) for at, part, keys in totals if keys & secret]
-            if any(_part(key, at) == part for key in more for at, part in lines):
+            if secret in (lost or []) or any(
+                _part(k, at) == part for k in more for at, part in lines
+            ):
                 continue
             shown = [key for key in order if key not in hidden and key not in more]
             beside = [k for k in shown if any(_part(k, at) == part for at, part in lines)]
@@ -202,6 +195,29 @@ def _complement(
         if not more:
             return
         hidden |= more
+
+
+def _revealed(
+    hidden: set[Key],
+    small: set[Key],
+    least: int,
+    within: Sequence[tuple[list[int], _Margin]],
+) -> tuple[list[tuple[list[int], Key, set[Key]]], list[set[Key]]]:
+    """The shown totals with hidden groups in them, and what is small but follows from them."""
+    cells = sorted(hidden, key=repr)
+    column = {key: at for at, key in enumerate(cells)}
+    secrets = [{key} for key in cells if key in small]
+    totals = []
+    for at, margin in within:
+        parts: dict[Key, set[Key]] = {}
+        for key in cells:
+            parts.setdefault(_part(key, at), set()).add(key)
+        for part, keys in parts.items():
+            if part not in margin.hidden:
+                totals.append((at, part, keys))
+            elif margin.sizes[part].below(least):
+                secrets.append(keys)
+    return totals, _follow([keys for _, _, keys in totals], secrets, column)
 
 
 def _follow(
