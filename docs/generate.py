@@ -40,6 +40,8 @@ TABLES = {
         ("calibration", "group_metrics", "uncertainty", "agreement", "label_delay"),
         "Computed when it is asked ([SQL](sql.md#views-with-parameters)).",
     ),
+    "metric_state": "Made anew in every build; in schema `narrow` only.",
+    "metric_sums": "Made anew in every build; in schema `narrow` only.",
     "fitted": "Made by `workbench fit` ([artefacts](artefacts.md)).",
 }
 

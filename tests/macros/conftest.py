@@ -15,6 +15,7 @@ import pytest
 from workbench import contract, engine
 from workbench.build import macros as build_macros
 from workbench.query import Build, open_build
+from workbench.state import create
 
 START = 1_770_000_000
 
@@ -108,6 +109,7 @@ def make_build(
                 connection.execute(f"INSERT INTO narrow.{name} BY NAME FROM given")
         connection.execute(f"CREATE VIEW main.{name} AS FROM narrow.{name}")
     build_macros.create(connection, backend)
+    create(connection, backend)
     connection.close()
     (state / "current").write_text(
         json.dumps({"format": 1, "build": "b", "file": "builds/b.duckdb", "files": []})

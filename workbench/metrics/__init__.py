@@ -6,6 +6,7 @@ says about itself is the file's docstring.
 
 from __future__ import annotations
 
+from workbench.metrics._bootstrap import without_intervals
 from workbench.metrics._calls import (
     MetricCall,
     check_params,
@@ -15,6 +16,15 @@ from workbench.metrics._calls import (
     split_calls,
 )
 from workbench.metrics._evaluate import evaluate
+from workbench.metrics._merge import (
+    CELL_SUMS,
+    VALUE_SUMS,
+    evaluate_kept,
+    kept_cells,
+    kept_sums,
+    merged_values,
+    split_kept,
+)
 from workbench.metrics._metric import (
     FAMILIES,
     REASONS,
@@ -31,8 +41,10 @@ from workbench.metrics._pairs import pairs
 from workbench.metrics._simple import labelled, simple_sums, simple_values
 
 __all__ = [
+    "CELL_SUMS",
     "FAMILIES",
     "REASONS",
+    "VALUE_SUMS",
     "Estimate",
     "Guide",
     "Metric",
@@ -40,9 +52,13 @@ __all__ = [
     "Param",
     "check_params",
     "evaluate",
+    "evaluate_kept",
     "expressions",
     "guide_of",
+    "kept_cells",
+    "kept_sums",
     "labelled",
+    "merged_values",
     "metrics",
     "pairs",
     "parse_call",
@@ -51,5 +67,7 @@ __all__ = [
     "simple_sums",
     "simple_values",
     "split_calls",
+    "split_kept",
     "state_metric",
+    "without_intervals",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -94,14 +94,14 @@ def evaluate(
                 groups[key].estimates[i] = estimate
 
     return [
-        _row(call, metric, by, groups[key], groups[key].estimates.get(i), missing=not present[i])
+        row_of(call, metric, by, groups[key], groups[key].estimates.get(i), missing=not present[i])
         for i, (call, metric) in enumerate(zip(parsed, wanted, strict=True))
         for key in groups
     ]
 
 
 @dataclass
-class _Group:
+class Group:
     """One group: its values, its size, and the estimates found so far by position of the call."""
 
     values: Key
@@ -141,18 +141,25 @@ def _scan(
     run: Execute,
     *,
     weighted: bool,
-) -> dict[Key, _Group]:
+) -> dict[Key, Group]:
     """Size of every group and the value of every simple metric, in one pass over the rows."""
     sums = simple_sums(rows, keys, simple, weighted=weighted)
     table = simple_values(sums, keys, simple)
     if keys:
         table = table.order_by([table[key].asc(nulls_first=False) for key in keys])
 
-    groups: dict[Key, _Group] = {}
-    for record in run(table).to_pylist():
-        values = tuple(record[key] for key in keys)
-        group = _Group(values, record["n_rows"], record["n_labelled"])
-        groups[_key(values)] = group
+    return groups_of(run(table), keys, simple)
+
+
+def groups_of(
+    values: pa.Table, keys: tuple[str, ...], simple: Mapping[int, Metric]
+) -> dict[Key, Group]:
+    """The groups of a table of `simple_values`, each with the estimates of its simple metrics."""
+    groups: dict[Key, Group] = {}
+    for record in values.to_pylist():
+        own = tuple(record[key] for key in keys)
+        group = Group(own, record["n_rows"], record["n_labelled"])
+        groups[key_of(own)] = group
         for i, metric in simple.items():
             if record[f"n{i}"]:
                 group.estimates[i] = Estimate(
@@ -192,7 +199,7 @@ def _split(table: pa.Table, keys: tuple[str, ...]) -> Iterator[tuple[Key, State]
     columns = [table[key].to_pylist() for key in keys]
     if keys:
         for place in range(table.num_rows):
-            places.setdefault(_key(tuple(c[place] for c in columns)), []).append(place)
+            places.setdefault(key_of(tuple(c[place] for c in columns)), []).append(place)
     elif table.num_rows:
         places[()] = []
     for key, chosen in places.items():
@@ -207,7 +214,7 @@ def _split(table: pa.Table, keys: tuple[str, ...]) -> Iterator[tuple[Key, State]
         )
 
 
-def _key(values: Key) -> Key:
+def key_of(values: Key) -> Key:
     """Make a key that equals itself: NaN does not, and a struct or a list cannot be hashed."""
     return tuple(
         repr(value)
@@ -217,14 +224,14 @@ def _key(values: Key) -> Key:
     )
 
 
-def _row(
+def row_of(
     call: MetricCall,
     metric: Metric,
     by: tuple[str, ...],
-    group: _Group,
+    group: Group,
     estimate: Estimate | None,
     *,
-    missing: bool,
+    missing: bool = False,
 ) -> dict[str, Any]:
     if missing:
         estimate = Estimate(reason="missing_column")
