@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -184,3 +185,62 @@ def test_the_load_test_is_spam(built: Built) -> None:
               (SELECT count(*) FROM feedback WHERE rater_id = '{fault["rater_id"]}') AS accepted"""
     )
     assert row == {"spam": fault["events"], "accepted": 0}
+
+
+def _worst(built: Built, metric: str, *options: str) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = built.run("metrics", "--worst", metric, *options, "--json")
+    for row in rows:
+        assert row["low"] <= row["effect"] <= row["high"]
+        assert row["low"] * row["high"] > 0
+        assert row["q"] <= 0.05
+    return rows
+
+
+def test_a_search_over_all_slices_finds_the_overconfidence_and_the_deploy(built: Built) -> None:
+    """Among ten thousand slices, these two and no other."""
+    facts = built.truth.facts
+    deploy, fault = _worst(built, "calibration_gap")
+    assert deploy["slice"] == {"incident.name": "deploy of v3"}
+    assert deploy["n_slices"] > 5000
+    planted = facts["overconfident"]
+    assert fault["slice"] == {"model_version": "v3", "features.language": "pt-BR"}
+    assert (fault["n"], fault["n_rows"]) == (planted["labelled"], planted["inferences"])
+    assert fault["value"] == pytest.approx(planted["gap"], abs=1e-3)
+    assert fault["low"] > 0.2
+
+
+def test_a_search_over_all_slices_finds_who_is_silent(built: Built) -> None:
+    silent = built.truth.facts["silent"]
+    [row] = _worst(built, "label_coverage")
+    assert row["slice"] == {"device": "mobile", "user.tier": "free"}
+    assert row["n"] == silent["inferences"]
+    assert row["value"] == pytest.approx(silent["coverage"])
+    assert row["other"] == pytest.approx(silent["coverage_elsewhere"])
+    assert row["high"] < -0.45
+
+
+@pytest.mark.parametrize("metric", ["reward_mean", "accuracy"])
+def test_a_search_over_all_slices_finds_the_two_hours_of_the_deploy(
+    built: Built, metric: str
+) -> None:
+    worst = _worst(built, metric)[0]
+    [column] = worst["slice"]
+    assert column in ("health.error_rate", "incident.name", "health.p95_latency")
+    incident = built.truth.facts["incident"]
+    [inside] = built.sql(
+        f"SELECT count(*) AS n, count(*) FILTER (ts >= TIMESTAMPTZ '{incident['start']}' AND "
+        f"ts < TIMESTAMPTZ '{incident['end']}') AS hit FROM enriched_inferences "
+        f"WHERE {worst['where']}"
+    )
+    assert inside["n"] == worst["n_rows"]
+    assert inside["hit"] > 0.95 * inside["n"]
+    assert worst["high"] < -0.15
+
+
+def test_the_rows_of_a_slice_are_exported_by_its_condition(built: Built, tmp_path: Path) -> None:
+    [row] = _worst(built, "label_coverage")
+    done = built.run(
+        "export", "enriched_inferences", "--where", row["where"], "-o",
+        str(tmp_path / "worst.parquet"), "--json",
+    )  # fmt: skip
+    assert done["rows"] == row["n_rows"]
