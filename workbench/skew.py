@@ -12,7 +12,7 @@ import ibis.expr.types as ir
 from workbench import response
 from workbench.configuration import load
 from workbench.engine import identifier
-from workbench.errors import DataError
+from workbench.errors import DataError, suggest
 from workbench.measure import RELATION, rows_query
 from workbench.metrics import evaluate, metrics, parse_call, parse_calls
 from workbench.query import Build
@@ -24,6 +24,8 @@ WEIGHT = "sample_weight"
 LEAST_EFFECTIVE = 100.0
 #: Values of a column that are told apart, and columns that are crossed with one another.
 _LEVELS, _CROSSED = 20, 5
+#: How often chance alone would show a pair of columns, over all pairs.
+_CHANCE = 1e-3
 
 
 def rates(
@@ -59,6 +61,9 @@ def rates(
     if columns:
         parts = [part for name in columns for part in name.split(response.CROSS)]
         wanted = [response.root_of(part) for part in parts]
+        for name in wanted:
+            if name not in present:
+                raise DataError(f"There is no column {name!r}.", suggest(name, present))
     else:
         contexts = load(build.project_dir).contexts
         later = [context.name for context in contexts if context.join == "within"]
@@ -74,17 +79,14 @@ def rates(
     found = _by_column(build.execute(response.rates(table, names)).to_pylist())
     if not columns:
         strongest = sorted(found, key=lambda name: -_variance(found[name]))[:_CROSSED]
-        pairs = {
-            response.CROSS.join(pair): pair
-            for pair in combinations([n for n in names if n in strongest], 2)
-        }
+        pairs = list(combinations([name for name in names if name in strongest], 2))
         if pairs:
-            crossed = _by_column(build.execute(response.rates(table, list(pairs))).to_pylist())
-            found |= {
-                name: rows
-                for name, rows in crossed.items()
-                if _variance(rows) > sum(_variance(found[column]) for column in pairs[name])
-            }
+            named = {response.CROSS.join(pair): pair for pair in pairs}
+            crossed = _by_column(build.execute(response.rates(table, list(named))).to_pylist())
+            for name, rows in crossed.items():
+                apart = [found[column] for column in named[name]]
+                if _interact(rows, apart) < _CHANCE / len(pairs):
+                    found[name] = rows
     spreads = {name: math.sqrt(_variance(rows)) for name, rows in found.items()}
     return [
         {**row, "spread": spreads[name]}
@@ -104,12 +106,37 @@ def _by_rate(row: dict[str, Any]) -> tuple[float, int, str]:
     return row["response_rate"], -row["n"], row["value"] or ""
 
 
-def _variance(rows: Sequence[dict[str, Any]]) -> float:
-    """Variance of the rates between the values of a column, less what chance would give."""
+def _between(rows: Sequence[dict[str, Any]]) -> tuple[int, float, float]:
+    """Number of inferences, variance of one answer, variance of the rates of the values."""
     n = sum(row["n"] for row in rows)
     overall = sum(row["n"] * row["response_rate"] for row in rows) / n
     between = sum(row["n"] * (row["response_rate"] - overall) ** 2 for row in rows) / n
-    return float(max(0.0, between - (len(rows) - 1) * overall * (1.0 - overall) / n))
+    return n, overall * (1.0 - overall), between
+
+
+def _variance(rows: Sequence[dict[str, Any]]) -> float:
+    """Variance of the rates between the values of a column, less what chance would give."""
+    n, of_one, between = _between(rows)
+    return float(max(0.0, between - (len(rows) - 1) * of_one / n))
+
+
+def _interact(
+    crossed: Sequence[dict[str, Any]], apart: Sequence[Sequence[dict[str, Any]]]
+) -> float:
+    """How often chance alone would make two columns tell so much more together than apart.
+
+    What they tell together and not apart is a sum of squares that is chi-square distributed for
+    columns that do not depend on one another; for those that do it is smaller, so a pair that is
+    shown says something new.
+    """
+    from scipy.stats import chi2
+
+    n, of_one, together = _between(crossed)
+    more = together - sum(_between(rows)[2] for rows in apart)
+    degrees = (len(apart[0]) - 1) * (len(apart[1]) - 1)
+    if not of_one or not degrees:
+        return 1.0
+    return float(chi2.sf(n * more / of_one, degrees))
 
 
 def weighted(

@@ -9,7 +9,8 @@ How to read it
 --------------
 Beside `effective_sample_size` and `max_importance_weight`: a few decisions of large weight can
 carry the whole value. Where the effective size is below 100 there is none, because its interval
-could not be believed either. It says nothing of actions that the logging policy never took.
+could not be believed either; a little above 100, the interval is still on the short side. It says
+nothing of actions that the logging policy never took.
 
 What to do
 ----------
