@@ -207,6 +207,8 @@ def compiled() -> dict[str, ir.Value]:
         "mean_logprob": formulas.mean_logprob(rows.ps),
         "min_logprob": formulas.min_logprob(rows.ps),
         "perplexity": formulas.perplexity(rows.ps),
+        "self_confidence": formulas.self_confidence(rows.ps, rows.k),
+        "normalized_margin": formulas.normalized_margin(rows.ps, rows.k),
     }
 
 

@@ -204,6 +204,24 @@ def test_disagreement_of_an_ensemble_is_the_same(tables: Tables, place: int) -> 
         assert value is None or (value == pytest.approx(wanted, abs=1e-15) and value >= 0)
 
 
+@pytest.mark.parametrize("label", [-1, 0, 1, 2, None])
+def test_how_a_label_fits_is_the_same(tables: Tables, label: int | None) -> None:
+    place = ibis.literal(label, "int32")
+    own = values(tables, "l", LISTS, lambda x: formulas.self_confidence(x["l"], place))
+    lead = values(tables, "l", LISTS, lambda x: formulas.normalized_margin(x["l"], place))
+    fit = [
+        p if p and label is not None and uncertain(p) and 0 <= label < len(p) else None
+        for p in LISTS
+    ]
+    assert same(own, [p[label] if p and label is not None else None for p in fit]), own
+    expected = []
+    for p in fit:
+        others = [q for k, q in enumerate(p or []) if k != label]
+        known = p is not None and label is not None
+        expected.append((1 + p[label] - max(others, default=0.0)) / 2 if known else None)
+    assert same(lead, expected), lead
+
+
 @pytest.mark.parametrize("rule", formulas.BIN_RULES)
 @pytest.mark.parametrize("bins", [10, 11])
 def test_bins_are_exact_at_their_edges(tables: Tables, rule: str, bins: int) -> None:

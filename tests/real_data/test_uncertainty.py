@@ -88,6 +88,12 @@ def test_doubt_detects_errors_as_scikit_learn_counts_it(cifar: Path, real_data: 
     assert row["low"] < expected < row["high"]
 
 
+def test_few_labels_of_the_test_set_are_suspected(cifar: Path) -> None:
+    """298, as cleanlab finds in the same file; tests/oracles compares which."""
+    (row,) = run(cifar, "metrics", "--json", "--only", "label_issue_rate")
+    assert (round(row["value"] * 10_000), row["n"]) == (298, 10_000)
+
+
 @pytest.mark.parametrize(
     ("pair", "pearson"), [("ro-en", 0.6470), ("en-de", 0.2084)], ids=["ro-en", "en-de"]
 )

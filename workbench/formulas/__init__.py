@@ -8,6 +8,7 @@ from __future__ import annotations
 from workbench.formulas._bins import BIN_RULES, BinRule, bin_index
 from workbench.formulas._ensembles import disagreement, mutual_information, vote_entropy
 from workbench.formulas._intervals import Z95, mean_interval, normal_interval, wilson
+from workbench.formulas._labels import labelled_distribution, normalized_margin, self_confidence
 from workbench.formulas._logistic import log_probability, logit, sigmoid, softplus
 from workbench.formulas._losses import LEAST_PROBABILITY, log_loss
 from workbench.formulas._tokens import (
@@ -34,6 +35,7 @@ __all__ = [
     "disagreement",
     "entropy",
     "finite",
+    "labelled_distribution",
     "least_confidence",
     "log_loss",
     "log_probability",
@@ -44,9 +46,11 @@ __all__ = [
     "min_logprob",
     "mutual_information",
     "normal_interval",
+    "normalized_margin",
     "perplexity",
     "probability",
     "seconds_between",
+    "self_confidence",
     "sigmoid",
     "softplus",
     "sum_logprob",
