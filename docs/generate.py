@@ -206,10 +206,11 @@ workbench fit recalibration --drop              # use none
 In Python: `p.fit("recalibration", params={{"method": "isotonic"}})`, `p.artefacts()`,
 `p.use_artefact(kind, id)`, then `p.build()`.
 
-**Which rows.** `--where` chooses the population; `--since` and `--until` cut it by time. A kind
-that is judged by *before* and *after* is fitted on the earlier rows and judged by the later ones:
-the border is `--until`, else the median time. Where no row is earlier than another, half of the
-ids, by md5, are held out; the artefact's `held_out` says which condition it was.
+**Which rows.** `--where` chooses the population; outside of it the columns are NULL, for what is
+true of a part need not be true of the rest. `--since` and `--until` cut it by time. A kind that is
+judged by *before* and *after* is fitted on the earlier rows and judged by the later ones: the
+border is `--until`, else the median time. Where no row is earlier than another, half of the ids, by
+md5, are held out; the artefact's `held_out` says which condition it was.
 
 **What is kept.** `ID.json` holds the kind, the build, the parameters, the rows and their times,
 the fitted state and the figures; `ID.parquet` values by row, for kinds that have those. The id is

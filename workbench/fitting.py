@@ -48,7 +48,8 @@ def fit(
     params
         Its parameters; the others have their defaults.
     where
-        SQL condition over ``enriched_inferences``: the population.
+        SQL condition over ``enriched_inferences``: the population. The columns are NULL for others,
+        for what is true of a part need not be true of the rest.
     since, until
         Only rows from `since` on and before `until`. Of a kind that is judged by later rows,
         `until` is the border; by default the median time of the rows.
@@ -157,7 +158,7 @@ def before_and_after(
     -------
     list of dict
         The rows of `measure`, each twice, with ``probability``: first ``calibration_p``, then
-        ``calibrated_p``. Only inferences that the recalibration was not fitted on are in them.
+        ``calibrated_p``. They are about inferences that have both and were not fitted on.
 
     Raises
     ------
@@ -198,7 +199,7 @@ def before_and_after(
         for expression, sql in groups.items()
         if expression not in present
     )
-    as_it_is = f"SELECT *{listed} FROM {relation} WHERE {held_out}"
+    as_it_is = f"SELECT *{listed} FROM {relation} WHERE {better} IS NOT NULL AND {held_out}"
     corrected = f"SELECT * REPLACE ({better} AS {column}) FROM ({as_it_is})"
     before, after = (
         evaluate(build.query_table(query), calls, by, build.execute)

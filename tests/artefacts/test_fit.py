@@ -17,7 +17,7 @@ from tests.artefacts.conftest import LABELLED, N
 from tests.build.equality import differences
 from tests.cli.conftest import Done, run
 from tests.ingest.folder import Folder, inference, lines
-from workbench.artefacts import Fitted, artefact_kind, artefacts
+from workbench.artefacts import ArtefactKind, Fitted, Rows, artefact_kind, artefacts
 from workbench.build import artefacts as applying
 from workbench.configuration import load
 from workbench.errors import DataError
@@ -95,8 +95,10 @@ def test_without_an_artefact_the_columns_are_there_and_null(built: Folder) -> No
 
 def test_equal_input_gives_an_equal_id_and_a_build_settles(project: Folder) -> None:
     one = fit(project, "gap")
+    leftover = project.write(".workbench/artefacts/gap-0.json.unfinished", "half")
     again = fit(project, "gap")
     assert one == again
+    assert not leftover.exists()
     assert fit(project, "gap", "--param", "bins=5", "--no-pin")["id"] != one["id"]
     first = project.build()
     assert first["fresh"]
@@ -153,7 +155,9 @@ def test_an_artefact_of_another_score_is_not_applied(project: Folder) -> None:
     project.build()
 
 
-def test_an_artefact_whose_column_is_gone_is_not_applied(project: Folder) -> None:
+def test_an_artefact_whose_column_is_gone_is_not_applied(
+    project: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
     kind = artefact_kind(
         columns=("density",),
         fit=lambda rows, params: Fitted(state={}, n=1),
@@ -161,13 +165,10 @@ def test_an_artefact_whose_column_is_gone_is_not_applied(project: Folder) -> Non
         reads=("user",),
         apply=lambda rows, state: {"density": rows["user"]["age"]},
     )
-    artefacts._loaded["lonely"] = kind
-    try:
-        workbench.open(project.path).fit("lonely")
-        with pytest.raises(DataError, match="reads the column 'user', which the build does not"):
-            project.build()
-    finally:
-        del artefacts._loaded["lonely"]
+    monkeypatch.setitem(artefacts._loaded, "lonely", kind)
+    workbench.open(project.path).fit("lonely")
+    with pytest.raises(DataError, match="reads the column 'user', which the build does not"):
+        project.build()
 
 
 def test_a_build_says_which_versions_an_artefact_has_not_seen(project: Folder) -> None:
@@ -184,24 +185,60 @@ def test_a_build_says_which_versions_an_artefact_has_not_seen(project: Folder) -
     assert told["fitted_to"] == made["fitted_to"]
 
 
-def test_values_by_row_are_joined_and_new_rows_have_none(project: Folder) -> None:
-    def by_row(rows: Any, params: Any) -> Fitted:
-        table = rows.execute(rows.table.select("request_id", "score"))
-        return Fitted(state={}, n=len(table), table=table.rename_columns(["request_id", "density"]))
+def by_row(column: str) -> ArtefactKind:
+    """A kind whose value of each row is its score."""
 
-    kind = artefact_kind(columns=("density",), fit=by_row, needs=("score",))
-    artefacts._loaded["by_row"] = kind
-    try:
-        handle = workbench.open(project.path)
-        made = handle.fit("by_row", where="score > 0.5")
-        assert handle.fit("by_row", where="score > 0.5")["id"] == made["id"]
-        assert (project.path / f".workbench/artefacts/{made['id']}.parquet").is_file()
-        handle.build()
-    finally:
-        del artefacts._loaded["by_row"]
-    rows = project.ask("SELECT score, density FROM enriched_inferences")
+    def fit_rows(rows: Rows, params: Any) -> Fitted:
+        table = rows.execute(rows.table.select("request_id", "score"))
+        return Fitted(state={}, n=len(table), table=table.rename_columns(["request_id", column]))
+
+    return artefact_kind(columns=(column,), fit=fit_rows, needs=("score",))
+
+
+def test_values_by_row_are_joined_and_new_rows_have_none(
+    project: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(artefacts._loaded, "one", by_row("density"))
+    monkeypatch.setitem(artefacts._loaded, "two", by_row("sample_weight"))
+    handle = workbench.open(project.path)
+    made = handle.fit("one", until="2026-03-01T00:05:00Z")
+    assert handle.fit("one", until="2026-03-01T00:05:00Z")["id"] == made["id"]
+    assert (project.path / f".workbench/artefacts/{made['id']}.parquet").is_file()
+    handle.fit("two", where="score > 0.5")
+    handle.build()
+    rows = project.ask("SELECT score, density, sample_weight FROM enriched_inferences ORDER BY ts")
     assert len(rows) == N
-    assert all(density == (score if score > 0.5 else None) for score, density in rows)
+    for place, (score, density, weight) in enumerate(rows):
+        assert density == (score if place < 300 else None)
+        assert weight == (score if score > 0.5 else None)
+
+
+def test_an_artefact_of_a_part_says_nothing_of_the_rest(project: Folder) -> None:
+    # `input` is a wide column, which only the lake has.
+    where = "score > 0.3 AND input IS NULL -- the sure ones"
+    made = fit(project, "recalibration", "--method", "temperature", "--where", where)
+    fit(project, "gap", "--where", where)
+    project.build()
+    rows = project.ask("SELECT score, calibrated_p, calibration_gap FROM enriched_inferences")
+    assert len(rows) == N
+    for score, corrected, gap in rows:
+        assert (corrected is not None) == (gap is not None) == (score > 0.3)
+    (before, after) = json.loads(
+        at(project, "metrics", "--calibrated", "--only", "ece", "--json").out
+    )
+    assert before["n"] == after["n"] == made["figures"]["held_out"][0]["after"]["n"]
+
+
+def test_a_part_that_the_build_cannot_tell_is_said_in_words(project: Folder) -> None:
+    config = (project.path / "workbench.toml").read_text()
+    project.write("users.csv", "user_id,tier\nu1,gold\n")
+    context = '[context.user]\nsource = "users.csv"\non = "user_id"\n'
+    project.write("workbench.toml", config + context)
+    project.build()
+    made = fit(project, "gap", "--where", "user.tier IS NULL")
+    project.write("workbench.toml", config)
+    with pytest.raises(DataError, match=f"{made['id']} is for inferences where user.tier IS NULL"):
+        project.build()
 
 
 def test_without_clocks_half_of_the_ids_are_held_out(project: Folder, tmp_path: Path) -> None:

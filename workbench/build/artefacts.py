@@ -52,25 +52,36 @@ def add(
         for column in contract.table("fitted").columns.values()
     }
     given = enriched.columns
-    found: dict[str, ir.Value] = {}
-    extra: set[str] = set()
+    plain = enriched
     for made in _pinned(project):
         kind = artefacts.artefacts.get(made.kind)
         reads = kind.reads(made.state)
         _check(project, made, reads, (*given, *contract.WIDE_COLUMNS))
-        wide = [name for name in reads if name not in enriched.columns]
-        enriched = with_wide(backend, enriched, wide, project, table)
-        extra |= set(wide)
+        had = enriched.columns
+        wide = [name for name in reads if name not in had]
+        rows = with_wide(backend, enriched, wide, project, table)
         if made.table is not None:
-            enriched, names = _with_table(connection, backend, project, made, enriched)
-            extra |= set(names)
-        columns = kind.values(enriched, made.state)
-        enriched = enriched.mutate(
-            **{name: value.cast(declared[name]) for name, value in columns.items()}
-        )
-        found |= columns
-    absent = {name: ibis.null(dtype) for name, dtype in declared.items() if name not in found}
-    return enriched.drop(*extra).mutate(**absent).select(*given, *declared)
+            path = artefacts.table_path(artefacts.folder(project), made.id)
+            values = (
+                f"SELECT COLUMNS('(.*)') AS 'fitted_\\1' FROM read_parquet({literal(str(path))})"
+            )
+            rows = _joined(connection, backend, rows, f"artefact_{made.kind}", values)
+        if made.where is None:
+            columns = kind.values(rows, made.state)
+        else:
+            meant = _population(connection, backend, project, table, made, plain)
+            rows = _joined(connection, backend, rows, f"population_{made.kind}", meant)
+            inside = rows["population_request_id"].notnull()
+            columns = {
+                name: inside.ifelse(value, ibis.null(value.type()))
+                for name, value in kind.values(rows, made.state).items()
+            }
+        filled = {name: value.cast(declared[name]) for name, value in columns.items()}
+        enriched = rows.mutate(**filled).select(*had, *filled)
+    absent = {
+        name: ibis.null(dtype) for name, dtype in declared.items() if name not in enriched.columns
+    }
+    return enriched.mutate(**absent).select(*given, *declared)
 
 
 def _pinned(project: Project) -> list[Artefact]:
@@ -101,23 +112,44 @@ def _check(project: Project, made: Artefact, reads: Sequence[str], columns: Sequ
             )
 
 
-def _with_table(
+def _joined(
+    connection: duckdb.DuckDBPyConnection,
+    backend: ibis.backends.duckdb.Backend,
+    rows: ir.Table,
+    name: str,
+    query: str,
+) -> ir.Table:
+    """`rows` with the columns of a query, at most one row of it each, by ``request_id``."""
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE {identifier(name)} AS {query}")
+    values = backend.table(name)
+    (key,) = (column for column in values.columns if column.endswith("request_id"))
+    return rows.left_join(values, rows["request_id"] == values[key])
+
+
+def _population(
     connection: duckdb.DuckDBPyConnection,
     backend: ibis.backends.duckdb.Backend,
     project: Project,
+    table: LakeTable,
     made: Artefact,
-    enriched: ir.Table,
-) -> tuple[ir.Table, list[str]]:
-    """`enriched` with the values by row of an artefact, as ``fitted_NAME``."""
-    path = artefacts.table_path(artefacts.folder(project), made.id)
-    name = f"artefact_{made.kind}"
-    connection.execute(
-        f"CREATE OR REPLACE TEMP TABLE {identifier(name)} AS "
-        f"SELECT COLUMNS('(.*)') AS 'fitted_\\1' FROM read_parquet({literal(str(path))})"
-    )
-    values = backend.table(name)
-    joined = enriched.left_join(values, enriched["request_id"] == values["fitted_request_id"])
-    return joined, list(values.columns)
+    plain: ir.Table,
+) -> str:
+    """Query of the inferences that an artefact is about, as it was fitted on a part of them.
+
+    What is true of that part need not be true of the others.
+    """
+    rows = with_wide(backend, plain, contract.WIDE_COLUMNS, project, table)
+    query = f"SELECT request_id AS population_request_id FROM ({engine.sql_of(rows)}) WHERE ("
+    query += f"\n{made.where}\n)"
+    try:
+        connection.execute(f"EXPLAIN {query}").fetchall()
+    except duckdb.Error as error:
+        raise DataError(
+            f"The artefact {made.id} is for inferences where {made.where}, which does not fit the "
+            f"build: {engine.message(error)}",
+            f"Build without it: workbench fit {made.kind} --drop; workbench build",
+        ) from error
+    return query
 
 
 def report(connection: duckdb.DuckDBPyConnection, project: Project) -> dict[str, dict[str, Any]]:
