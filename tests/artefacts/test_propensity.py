@@ -155,8 +155,13 @@ def test_columns_are_found_and_those_of_the_future_are_not() -> None:
     table = rows_of(people)
     later = [{"converted": bool(a)} for a in people["answered"]]
     table = table.append_column("outcome", pa.array(later))
+    noise = np.random.default_rng(400).integers(0, 5, 2000)
+    table = table.append_column("position", pa.array(noise))
     found, _ = fitted(table, columns="")
+    # Nor is one that tells nothing, unless it is named.
     assert list(found.state["levels"]) == ["device", "user.tier"]
+    named, _ = fitted(table, columns="position, device")
+    assert list(named.state["levels"]) == ["position", "device"]
     for name in ("outcome.converted", "label", "reward"):
         with pytest.raises(DataError, match="known only after"):
             fitted(table, columns=name)
@@ -164,6 +169,14 @@ def test_columns_are_found_and_those_of_the_future_are_not() -> None:
         fitted(table.append_column("score", pa.array([0.5] * 2000)), columns="score")
     with pytest.raises(DataError, match=r"no column 'user\.teir'"):
         fitted(table, columns="user.teir")
+
+
+def test_where_nothing_tells_who_answers_all_weights_are_about_one() -> None:
+    people = population(3000, 7, silent=0.5)
+    _, applied = fitted(rows_of(people), columns="")
+    weights = [w for w in applied["sample_weight"].to_pylist() if w is not None]
+    assert min(weights) > 0.9
+    assert max(weights) < 1.1
 
 
 def test_too_few_labels_are_refused() -> None:

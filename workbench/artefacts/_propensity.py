@@ -19,6 +19,8 @@ Term = tuple[int, ...]
 
 #: How often chance alone would take a pair of columns into the model, over all pairs.
 _CHANCE = 1e-3
+#: And a column, where none are named.
+_CHANCE_COLUMN = 1e-2
 _MOST_PAIRS = 10
 
 
@@ -33,6 +35,34 @@ def levels(
         common = counted.order_by([ibis.desc("n"), "value"]).limit(limit)
         found[name] = sorted(execute(common)["value"].to_pylist())
     return found
+
+
+def telling(table: ir.Table, values: Mapping[str, ir.StringValue], execute: Execute) -> list[str]:
+    """Columns whose values differ in how often they are labelled, by more than chance.
+
+    What does not is left out: it would make the weights noisier, and the table of counts as long
+    as that of the rows. At least one column is returned, the strongest.
+    """
+    from scipy.stats import chi2
+
+    counted = [
+        table.select(value=value, labelled=table.labelled)
+        .group_by("value")
+        .agg(n=lambda t: t.count(), k=lambda t: t.count(where=t.labelled))
+        .select("n", "k", place=ibis.literal(place))
+        for place, value in enumerate(values.values())
+    ]
+    sums = execute(counted[0] if len(counted) == 1 else ibis.union(*counted))
+    place, n, k = (sums[name].to_numpy().astype(np.float64) for name in ("place", "n", "k"))
+    rate = k.sum() / n.sum()
+    chance = {}
+    for i, name in enumerate(values):
+        own = place == i
+        gaps = n[own] * (k[own] / n[own] - rate) ** 2
+        statistic = gaps.sum() / max(rate * (1.0 - rate), 1e-300)
+        chance[name] = float(chi2.sf(statistic, max(int(own.sum()) - 1, 1)))
+    found = [name for name in values if chance[name] < _CHANCE_COLUMN / len(values)]
+    return found or [min(chance, key=lambda name: chance[name])]
 
 
 @dataclass(frozen=True)

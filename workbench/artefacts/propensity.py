@@ -24,9 +24,11 @@ Definition
 ----------
 Logistic regression with an L2 penalty (scikit-learn, C = 1) of "has a label or a reward" on
 indicators of the values of each column and of pairs of columns (Rosenbaum and Rubin 1983). A
-missing value is a value of its own; beyond the commonest ones the rest are one. A pair is taken in
-where the sums over its cells differ from those that the columns alone predict by a chi-square
-statistic that chance exceeds once in a thousand, divided by the number of pairs.
+missing value is a value of its own; beyond the commonest ones the rest are one. Where no columns
+are named, those with few values are tried, without what is known only after the inference, and the
+ones stay whose labelled shares differ by a chi-square statistic that chance exceeds once in a
+hundred, divided by the number of columns. A pair is taken in where the sums over its cells differ
+from those that the columns alone predict, likewise at once in a thousand.
 
 It is cross-fitted: ``md5(request_id)`` puts each inference into one of ``folds`` parts, and its
 probability comes from the model of the other parts. Which columns and pairs there are is decided on
@@ -72,6 +74,9 @@ def fit(rows: Rows, params: Mapping[str, Any]) -> Fitted:
             'Name columns: --param "columns=device, user.tier".',
         )
     values = {name: response.value_of(rows.table, name) for name in columns}
+    if not asked:
+        columns = model.telling(rows.table, values, rows.execute)
+        values = {name: values[name] for name in columns}
     levels = model.levels(rows.table, values, rows.execute, most)
     coded = rows.table.select(
         fold=fold_of(rows.table.request_id, params["folds"]),
