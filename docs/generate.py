@@ -37,7 +37,7 @@ TABLES = {
     "enriched_steps": "Made anew in every build.",
     "enriched": "`enriched_inferences` and `enriched_feedback` have these beside their own.",
     **dict.fromkeys(
-        ("calibration", "group_metrics", "uncertainty", "agreement", "label_delay"),
+        ("calibration", "group_metrics", "uncertainty", "agreement", "label_delay", "drift"),
         "Computed when it is asked ([SQL](sql.md#views-with-parameters)).",
     ),
     "metric_state": "Made anew in every build; in schema `narrow` only.",

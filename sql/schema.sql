@@ -506,6 +506,26 @@ COMMENT ON COLUMN label_delay.longest IS 'Longest delay in seconds.';
 COMMENT ON COLUMN label_delay.n_early IS 'Events that are dated before their inference.';
 COMMENT ON COLUMN label_delay.n_no_clock IS 'Events without a delay because a time is missing.';
 
+CREATE TABLE drift (
+  per            VARCHAR,
+  "column"       VARCHAR,
+  chunk          TIMESTAMPTZ,
+  reference      BOOLEAN,
+  n              BIGINT,
+  jensen_shannon DOUBLE,
+  threshold      DOUBLE,
+  alert          BOOLEAN
+);
+COMMENT ON TABLE drift IS 'How far each narrow column has moved in each week from the first third of the weeks. A macro too: drift(per, keep, every).';
+COMMENT ON COLUMN drift.per IS 'Group: the value of the parameter per; NULL where it is left out.';
+COMMENT ON COLUMN drift."column" IS 'Column of the inferences.';
+COMMENT ON COLUMN drift.chunk IS 'When the day, week or month begins, in UTC.';
+COMMENT ON COLUMN drift.reference IS 'Whether the chunk belongs to the reference: the first third of the chunks of the group.';
+COMMENT ON COLUMN drift.n IS 'Inferences in the chunk.';
+COMMENT ON COLUMN drift.jensen_shannon IS 'Jensen-Shannon distance from the reference, base 2: from 0 to 1.';
+COMMENT ON COLUMN drift.threshold IS 'Mean + 3 standard deviations of the reference chunks; NULL with one such chunk.';
+COMMENT ON COLUMN drift.alert IS 'Whether the distance is above the threshold.';
+
 ------------------------------------------------------------------------------------------------------
 -- What the build keeps of it in schema narrow: sums that add up over days, versions and cohorts
 ------------------------------------------------------------------------------------------------------
