@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 import ibis
@@ -11,6 +12,7 @@ import pyarrow as pa
 import pytest
 from scipy.stats import entropy
 
+from tests.ingest.folder import Folder, inference, lines
 from workbench import formulas
 
 ENSEMBLE = ("mutual_information", "vote_entropy", "disagreement")
@@ -102,3 +104,26 @@ def test_placeholders_and_gaps_among_tokens_give_nothing(name: str) -> None:
         *([math.inf], [0.5, -0.5], [1e-5]),
     ]
     assert measured(name, bad) == [None] * len(bad)
+
+
+def test_the_columns_of_a_build(tmp_path: Path) -> None:
+    config = '[inferences]\nsource = "logs"\n[feedback]\nsource = "events"\n'
+    folder = Folder.make(tmp_path / "p", config, events=1)
+    given = [
+        {"ensemble": [[0.5, 0.5], [0.1, 0.9]], "token_logprobs": [-0.5, -1.5]},
+        {"ensemble": [[0.5, 0.5], [0.2, 0.3, 0.5]], "token_logprobs": [-0.5, -9999.0]},
+        {"ensemble": [[0.5, 0.5]], "token_logprobs": [-0.5, 0.25]},
+        {},
+    ]
+    folder.write("logs/a.jsonl", lines(inference(n, **given[n]) for n in range(4)))
+    folder.build()
+    names = ", ".join((*ENSEMBLE, *TOKENS))
+    rows = folder.ask(f"SELECT {names}, flags FROM enriched_inferences ORDER BY request_id")
+    assert rows[0] == (
+        pytest.approx(0.10174922507919681), pytest.approx(math.log(2)), 0.5,
+        -2.0, -1.0, -1.5, pytest.approx(math.e), None,
+    )  # fmt: skip
+    placeholder = ["token_logprobs:sentinel"]
+    assert rows[1] == (None, None, None, None, None, None, None, placeholder)
+    assert rows[2] == (0.0, 0.0, 0.0, None, None, None, None, placeholder)
+    assert rows[3] == (None,) * 8
