@@ -173,12 +173,14 @@ def weighted(
         If the build has no weights.
     """
     calls = parse_calls(only) if only else [parse_call(name) for name in HEADLINE]
-    table = build.query_table(rows_query(build, calls, by, where, also=(WEIGHT,)))
-    if not build.execute(table.aggregate(n=table[WEIGHT].count()))["n"][0].as_py():
+    if WEIGHT not in build.columns(RELATION) or not build.count(
+        f"SELECT 1 FROM narrow.{RELATION} WHERE {WEIGHT} IS NOT NULL LIMIT 1"
+    ):
         raise DataError(
             "No inference has a sample_weight.",
             "Fit it and build anew: workbench fit propensity; workbench build",
         )
+    table = build.query_table(rows_query(build, calls, by, where, also=(WEIGHT,)))
     observed = evaluate(table, calls, by, build.execute)
     reweighted = evaluate(table, calls, by, build.execute, weight=WEIGHT)
     sizes = _sizes(build, table, by)

@@ -129,6 +129,11 @@ def test_what_few_weighted_rows_carry_is_refused(weighted: Folder) -> None:
     assert metrics(weighted, "--only", "reward_mean", "--by", "model_version")[1]["value"]
 
 
+def test_a_condition_that_nothing_meets_is_an_empty_value(weighted: Folder) -> None:
+    [row] = metrics(weighted, "--only", "reward_mean", "--weighted", "--where", "device = 'tv'")
+    assert (row["value"], row["reason"], row["n_labelled"]) == (None, "empty", 0)
+
+
 def test_what_is_about_all_inferences_needs_no_weight(weighted: Folder) -> None:
     options = ("--only", "label_coverage,response_rate")
     assert metrics(weighted, *options, "--weighted") == metrics(weighted, *options)
