@@ -93,6 +93,7 @@ def test_haiku_feedback_judges_chats_and_comes_late(haiku: Workbench) -> None:
     assert rows == [("0", 416), ("1", 84), (None, 500)]
 
 
+@pytest.mark.published
 def test_a_placeholder_among_log_probabilities_is_flagged_and_not_averaged(
     real_data: Path, tmp_path: Path
 ) -> None:
