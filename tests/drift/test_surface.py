@@ -172,5 +172,27 @@ def test_the_command_line_says_the_same(project: Workbench, tmp_path: Path) -> N
     assert "features.plan = 'b'" in worst.out
     assert "workbench export enriched_inferences" in worst.err
     assert "8 slices looked at, 1 named" in worst.err
+    assert run(*at, "--worst", "--fail-if", "accuracy < 1").code == 5
     rows = json.loads(run(*at, "--worst", "accuracy", "--by", "features.plan", "--json").out)
     assert rows == project.worst("accuracy", columns=["features.plan"])
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--drift", "--worst"),
+        ("--drift", "--skew"),
+        ("--drift", "--by", "device"),
+        ("--drift", "--only", "accuracy"),
+        ("--worst", "--only", "accuracy"),
+        ("--by-column", "score"),
+        ("--method", "ks"),
+        ("--reference", "true"),
+    ],
+)
+def test_an_option_that_would_be_ignored_is_refused(
+    project: Workbench, options: tuple[str, ...]
+) -> None:
+    done = run("--project", project.folder, "metrics", *options)
+    assert done.code == 2
+    assert done.out == ""

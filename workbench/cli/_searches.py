@@ -9,9 +9,42 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from workbench.cli._common import print_json, print_table, say
+from workbench.errors import ConfigError
 
 if TYPE_CHECKING:
     from workbench.handle import Workbench
+
+
+def check_options(
+    drifted: bool,
+    worst: str | None,
+    only: Sequence[str],
+    by: Sequence[str],
+    columns: Sequence[str],
+    methods: Sequence[str],
+    reference: str | None,
+) -> None:
+    """Refuse options that would be ignored.
+
+    Raises
+    ------
+    ConfigError
+        If one of them belongs to another answer.
+    """
+    if (columns or methods) and not drifted:
+        raise ConfigError("--by-column and --method belong to --drift.", "Add --drift.")
+    if reference and not (drifted or worst):
+        raise ConfigError(
+            "--reference belongs to --drift and --worst.", "Add one of them, or use --where."
+        )
+    if drifted and (only or by):
+        raise ConfigError(
+            "--drift follows columns, not metrics by groups.", "Name them with --by-column."
+        )
+    if worst and only:
+        raise ConfigError(
+            "--worst searches for one metric.", "Name it after --worst, such as: --worst accuracy"
+        )
 
 
 def print_drift(rows: Sequence[dict[str, Any]], as_json: bool) -> None:

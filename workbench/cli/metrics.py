@@ -9,7 +9,7 @@ import click
 from workbench.cli._calibrated import print_calibrated
 from workbench.cli._common import common, folder, print_json, print_table, say, wants_json
 from workbench.cli._disparities import print_disparities
-from workbench.cli._searches import print_drift, print_worst
+from workbench.cli._searches import check_options, print_drift, print_worst
 
 
 @click.command("metrics")
@@ -90,17 +90,20 @@ def command(
     if list_only:
         _list(as_json)
         return
-    if compared + weighted + calibrated + skew > 1:
+    if compared + weighted + calibrated + skew + drifted + bool(worst) > 1:
         raise ConfigError(
-            "--disparities, --weighted, --calibrated and --skew are different answers.",
+            "--disparities, --weighted, --calibrated, --skew, --drift and --worst are different "
+            "answers.",
             "Ask for one at a time.",
         )
+    check_options(drifted, worst, only, by, columns, methods, reference)
     if calibrated and gates:
         raise ConfigError(
             "--fail-if is about the probabilities as they are.", "Leave --calibrated out."
         )
     conditions = parse_gates(gates)
     workbench = Workbench(folder(project_dir))
+    plain_call = not (by or only or where or gates or compared or least)
     if drifted:
         print_drift(
             workbench.drift(
@@ -108,12 +111,9 @@ def command(
             ),
             wants_json(as_json),
         )
-        return
-    if worst:
+    elif worst:
         print_worst(workbench, worst, by, where, reference, least, wants_json(as_json))
-        return
-    plain_call = not (by or only or where or gates or compared or least)
-    if compared:
+    elif compared:
         print_disparities(workbench, only, by, where, least, wants_json(as_json))
     elif weighted:
         _skew.print_weighted(workbench, only, by, where, wants_json(as_json))

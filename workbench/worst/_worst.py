@@ -146,8 +146,9 @@ def _values(
     present = build.columns(RELATION)
     condition = build.expression(where) if where and where.strip() else None
     past = build.expression(reference) if reference and reference.strip() else "false"
-    source = build.narrowest(RELATION, *offered.values(), past, *filter(None, [condition]))
     wanted = sorted({*needs, "label", "reward"})
+    read = [identifier(name) for name in wanted if name in present]
+    source = build.narrowest(RELATION, *read, *offered.values(), past, *filter(None, [condition]))
     listed = [
         identifier(name) if name in present else f"NULL::DOUBLE AS {identifier(name)}"
         for name in wanted
