@@ -96,8 +96,8 @@ def with_labels(
 
     Notes
     -----
-    The calibration pair is (``score``, label is the positive class) where ``score`` is there,
-    else (``confidence``, ``correct``), else (``confidence``, label is 1).
+    The calibration pair is (``score``, ``positive``) where ``score`` is there, else
+    (``confidence``, ``correct``), else (``confidence``, label is 1).
 
     ``positive`` is about the label alone: a class that people named is compared with
     `positive_class`; a label that comes from rewards is 1 or 0 whatever the classes are called.
@@ -111,8 +111,9 @@ def with_labels(
         joined["label_kind"] == "label", joined["label"] == predicted, ibis.null("boolean")
     )
     label = joined["label"]
+    is_positive = ibis.ifelse(joined["label_kind"] == "label", label == positive, label == "1")
     outcome = ibis.cases(
-        (joined["score"].notnull(), label == positive),
+        (joined["score"].notnull(), is_positive),
         (correct.notnull(), correct),
         else_=label == "1",
     )
@@ -126,7 +127,7 @@ def with_labels(
         label_index=index.cast("int32"),
         correct=correct,
         selected=predicted == positive,
-        positive=ibis.ifelse(joined["label_kind"] == "label", label == positive, label == "1"),
+        positive=is_positive,
         calibration_p=ibis.coalesce(joined["score"], joined["confidence"]),
         calibration_y=outcome.cast("float64"),
         label_reason=ibis.ifelse(

@@ -197,14 +197,14 @@ def enriched(
     correct = None
     if row["kind"] == "label" and named is not None and predicted is not None:
         correct = named == predicted
+    is_class = row.pop("kind") == "label"
+    truth = positive if is_class else "1"
     if inference["score"] is not None:
-        p, y = inference["score"], named == positive
+        p, y = inference["score"], named == truth
     elif correct is not None:
         p, y = inference["confidence"], correct
     else:
         p, y = inference["confidence"], named == "1"
-    is_class = row.pop("kind") == "label"
-    truth = positive if is_class else "1"
     ordered = [canonical(name) for name in classes]
     return {
         **row,
