@@ -183,6 +183,8 @@ def test_a_build_says_which_versions_an_artefact_has_not_seen(project: Folder) -
     # Of the first inferences 200 are later than the last labelled one.
     assert told["newer"] == N - LABELLED + 1
     assert told["fitted_to"] == made["fitted_to"]
+    shown = at(project, "status").out.splitlines()
+    assert shown[-1].split() == ["gap", made["id"], made["fitted_to"], str(told["newer"]), "v2"]
 
 
 def by_row(column: str) -> ArtefactKind:

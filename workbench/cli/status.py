@@ -71,4 +71,15 @@ def _print(status: dict[str, Any]) -> None:
                 for name, c in status["contexts"].items()
             ],
         )
+    # A build of an earlier version says nothing of artefacts.
+    applied = status.get("artefacts", {})
+    if applied:
+        click.echo()
+        print_table(
+            ("artefact", "id", "fitted to", "newer rows", "versions it has not seen"),
+            [
+                (kind, a["id"], a["fitted_to"] or "", a["newer"], ", ".join(a["other_versions"]))
+                for kind, a in applied.items()
+            ],
+        )
     say(f"Build {status['build']}, as of {status['as_of'] or 'no clock'}.")
