@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import ibis
 import ibis.expr.types as ir
 
@@ -27,6 +29,16 @@ def labelled_distribution(
     return (is_distribution(classes) & inside).fill_null(False)
 
 
+def _most(
+    probabilities: ir.ArrayValue, wanted: Callable[[ir.IntegerValue], ir.BooleanValue]
+) -> ir.FloatingValue:
+    """The largest probability of the classes whose places are wanted; NULL where none is."""
+    classes = probabilities.cast("array<float64>")
+    # A place beyond the end of a list is an error in some engines.
+    places = ibis.range(0, classes.length().cast("int64")).filter(wanted)
+    return places.map(lambda k: classes[k]).maxs()
+
+
 def self_confidence(probabilities: ir.ArrayValue, label_index: ir.IntegerValue) -> ir.FloatingValue:
     """Probability that the model gives to the label; low = one of the two is wrong.
 
@@ -40,11 +52,9 @@ def self_confidence(probabilities: ir.ArrayValue, label_index: ir.IntegerValue) 
     FloatingValue
         The probability of the label's class (Northcutt et al. 2021).
     """
+    label = label_index.cast("int64")
     known = labelled_distribution(probabilities, label_index)
-    # A place beyond the end of a list is an error in some engines.
-    place = known.ifelse(label_index.cast("int64"), 0)
-    classes = probabilities.cast("array<float64>")
-    return known.ifelse(classes.filter(lambda _: known)[place], null())
+    return known.ifelse(_most(probabilities, lambda k: k == label), null())
 
 
 def normalized_margin(
@@ -63,8 +73,5 @@ def normalized_margin(
         ``(1 + p[label] - max of the others) / 2`` (Northcutt et al. 2021); 0.5 for a tie.
     """
     label = label_index.cast("int64")
-    classes = probabilities.cast("array<float64>")
-    places = ibis.range(0, classes.length().cast("int64"))
-    others = places.filter(lambda k: k != label).map(lambda k: classes[k])
-    most = (classes.length() > 1).ifelse(others.maxs(), 0.0)
-    return (1.0 + self_confidence(probabilities, label_index) - most) / 2.0
+    others = _most(probabilities, lambda k: k != label).fill_null(0.0)
+    return (1.0 + self_confidence(probabilities, label_index) - others) / 2.0

@@ -35,122 +35,19 @@ SELECT
           ),
           FALSE
         )
-        THEN LIST_EXTRACT(
-          LIST_FILTER(
-            "t0"."ps",
-            __ibis_param____ -> COALESCE(
-              (
-                ARRAY_LENGTH("t0"."ps") > 0
-              )
-              AND (
-                ARRAY_LENGTH(
-                  LIST_FILTER(
-                    "t0"."ps",
-                    __ibis_param_q__ -> (
-                      __ibis_param_q__ IS NULL
-                    )
-                    OR ISNAN(__ibis_param_q__)
-                    OR (
-                      __ibis_param_q__ < 0.0
-                    )
-                    OR (
-                      __ibis_param_q__ > 1.0
-                    )
-                  )
-                ) = 0
-              )
-              AND (
-                ABS(LIST_SUM("t0"."ps") - 1.0) <= 0.001
-              )
-              AND (
-                (
-                  "t0"."k" >= 0
-                ) AND (
-                  "t0"."k" < ARRAY_LENGTH("t0"."ps")
-                )
-              ),
-              FALSE
-            )
-          ),
-          CASE
-            WHEN COALESCE(
-              (
-                ARRAY_LENGTH("t0"."ps") > 0
-              )
-              AND (
-                ARRAY_LENGTH(
-                  LIST_FILTER(
-                    "t0"."ps",
-                    __ibis_param_q__ -> (
-                      __ibis_param_q__ IS NULL
-                    )
-                    OR ISNAN(__ibis_param_q__)
-                    OR (
-                      __ibis_param_q__ < 0.0
-                    )
-                    OR (
-                      __ibis_param_q__ > 1.0
-                    )
-                  )
-                ) = 0
-              )
-              AND (
-                ABS(LIST_SUM("t0"."ps") - 1.0) <= 0.001
-              )
-              AND (
-                (
-                  "t0"."k" >= 0
-                ) AND (
-                  "t0"."k" < ARRAY_LENGTH("t0"."ps")
-                )
-              ),
-              FALSE
-            )
-            THEN "t0"."k"
-            ELSE 0
-          END + CAST(CASE
-            WHEN COALESCE(
-              (
-                ARRAY_LENGTH("t0"."ps") > 0
-              )
-              AND (
-                ARRAY_LENGTH(
-                  LIST_FILTER(
-                    "t0"."ps",
-                    __ibis_param_q__ -> (
-                      __ibis_param_q__ IS NULL
-                    )
-                    OR ISNAN(__ibis_param_q__)
-                    OR (
-                      __ibis_param_q__ < 0.0
-                    )
-                    OR (
-                      __ibis_param_q__ > 1.0
-                    )
-                  )
-                ) = 0
-              )
-              AND (
-                ABS(LIST_SUM("t0"."ps") - 1.0) <= 0.001
-              )
-              AND (
-                (
-                  "t0"."k" >= 0
-                ) AND (
-                  "t0"."k" < ARRAY_LENGTH("t0"."ps")
-                )
-              ),
-              FALSE
-            )
-            THEN "t0"."k"
-            ELSE 0
-          END >= 0 AS BIGINT)
+        THEN LIST_MAX(
+          LIST_APPLY(
+            LIST_FILTER(
+              RANGE(0, ARRAY_LENGTH("t0"."ps"), 1),
+              __ibis_param_k__ -> __ibis_param_k__ = "t0"."k"
+            ),
+            __ibis_param_k__ -> LIST_EXTRACT("t0"."ps", __ibis_param_k__ + CAST(__ibis_param_k__ >= 0 AS BIGINT))
+          )
         )
         ELSE CAST(NULL AS DOUBLE)
       END + 1.0
-    ) - CASE
-      WHEN ARRAY_LENGTH("t0"."ps") > 1
-      THEN LIST_MAX(
+    ) - COALESCE(
+      LIST_MAX(
         LIST_APPLY(
           LIST_FILTER(
             RANGE(0, ARRAY_LENGTH("t0"."ps"), 1),
@@ -158,8 +55,8 @@ SELECT
           ),
           __ibis_param_k__ -> LIST_EXTRACT("t0"."ps", __ibis_param_k__ + CAST(__ibis_param_k__ >= 0 AS BIGINT))
         )
-      )
-      ELSE 0.0
-    END
+      ),
+      0.0
+    )
   ) / 2.0 AS "normalized_margin"
 FROM "rows" AS "t0"
