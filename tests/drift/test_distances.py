@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from scipy.spatial.distance import jensenshannon
 from scipy.stats import chi2_contingency, ks_2samp, wasserstein_distance
 
-from .held import distances
+from workbench.drift._columns import attribution_means
+
+from .held import distances, held
 
 NAN = float("nan")
 METHODS = ("jensen_shannon", "psi_decile_floor", "psi_decile_half", "chi_square")
@@ -197,3 +199,17 @@ def test_words_have_no_distribution_function() -> None:
 def test_a_reference_without_values_gives_no_distance(method: str) -> None:
     found = distances(pa.array([None, None, 1.0, 2.0], pa.float64()), [0, 0, 1, 1], method)[method]
     assert all(entry["value"] is None or entry["value"] >= 0 for entry in found.values())
+
+
+def test_attributions_of_several_kinds_are_not_averaged_with_each_other() -> None:
+    shap = {"feature": "age", "value": -2.0, "kind": "shap"}
+    attention = {"feature": "age", "value": 0.5, "kind": "attention"}
+    broken = {"feature": "age", "value": NAN, "kind": "shap"}
+    values = [[shap], [{**shap, "value": 4.0}, broken], None, [shap]]
+    with held(values, [0, 0, 0, 1]) as rows:
+        found = attribution_means(rows, "v")
+    assert found == {"age": {0: {"value": 3.0, "n": 2}, 1: {"value": 2.0, "n": 1}}}
+    with held([*values, [attention]], [0, 0, 0, 1, 1]) as rows:
+        found = attribution_means(rows, "v")
+    assert found["age (attention)"] == {1: {"value": 0.5, "n": 1}}
+    assert found["age (shap)"][0]["value"] == 3.0

@@ -149,6 +149,8 @@ def test_the_worst_slice_and_what_moved_most(project: Workbench) -> None:
     assert (moved["slice"], moved["against"]) == ({"features.plan": "b"}, "reference")
     assert moved["effect"] < row["effect"] < 0
     assert project.worst("label_coverage") == []
+    with pytest.raises(ConfigError, match="No slices can be made of request_id"):
+        project.worst("accuracy", columns=["device", "request_id"])
     with pytest.raises(ConfigError, match="no mean over rows"):
         project.worst("ece")
     with pytest.raises(ConfigError, match="Did you mean 'accuracy'"):

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, date, datetime
+from decimal import Decimal
 from itertools import product
 from typing import Any
 
@@ -147,6 +150,12 @@ def test_every_condition_selects_the_rows_that_were_summed_up() -> None:
         "few": rng.integers(-1, 3, n).tolist(),
         "many": rng.integers(0, 500, n).tolist(),
         "number": number.tolist(),
+        "third": [[1 / 3, 0.1 + 0.2, 0.1, None][i] for i in rng.integers(0, 4, n)],
+        "infinite": [[math.inf, -math.inf, 0.5][i] for i in rng.integers(0, 3, n)],
+        "tail": np.where(rng.random(n) < 0.05, np.inf, rng.random(n)).tolist(),
+        "day": [date(2026, 3, 1 + int(i)) for i in rng.integers(0, 4, n)],
+        "hour": [datetime(2026, 3, 1, int(i), tzinfo=UTC) for i in rng.integers(0, 4, n)],
+        "exact": [Decimal(int(i)) / 10 for i in rng.integers(0, 4, n)],
         "half": pa.array([None if i % 3 == 0 else i / 7 for i in range(n)], pa.float64()),
     }
     x = rng.random(n)

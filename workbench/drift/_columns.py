@@ -11,6 +11,7 @@ from workbench.drift._distances import OF_CELLS, OF_NUMBERS
 from workbench.engine import identifier
 from workbench.errors import ConfigError, suggest
 from workbench.query import Build
+from workbench.scratch import Scratch
 
 #: Other names of methods.
 ALIASES: Mapping[str, str] = {"psi": "psi_decile_floor"}
@@ -116,12 +117,18 @@ def _with_values(build: Build, columns: tuple[Column, ...]) -> tuple[Column, ...
     return tuple(c for i, c in enumerate(columns) if row[str(i)])
 
 
-def attribution_means(rows: Any, name: str) -> dict[str, dict[int, dict[str, Any]]]:
-    """Mean absolute attribution of each feature by chunk, by the name of the feature."""
+def attribution_means(rows: Scratch, name: str) -> dict[str, dict[int, dict[str, Any]]]:
+    """Mean absolute attribution of each feature by chunk, by the name of the feature.
+
+    Where there are several kinds (SHAP, attention), which have scales of their own, the kind is
+    part of the name.
+    """
     found = rows.run(
-        "SELECT chunk, a.feature AS feature, avg(abs(a.value)) AS value, count(a.value) AS n "
-        f"FROM (SELECT chunk, unnest({identifier(name)}) AS a FROM {rows.name}) "
-        "WHERE isfinite(a.value) GROUP BY ALL ORDER BY feature, chunk"
+        f"WITH each AS (SELECT chunk, unnest({identifier(name)}) AS a FROM {rows.name}) "
+        "SELECT chunk, CASE WHEN (SELECT count(DISTINCT coalesce(a.kind, '')) FROM each) > 1 "
+        "THEN concat(a.feature, ' (', a.kind, ')') ELSE a.feature END AS feature, "
+        "avg(abs(a.value)) AS value, count(a.value) AS n "
+        "FROM each WHERE isfinite(a.value) GROUP BY ALL ORDER BY feature, chunk"
     ).to_pylist()
     result: dict[str, dict[int, dict[str, Any]]] = {}
     for row in found:

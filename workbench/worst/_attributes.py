@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
 from typing import Any
 
 import ibis.expr.datatypes as dt
@@ -27,6 +30,8 @@ MOST_VALUES = 30
 FEW_NUMBERS = 8
 #: Where ranges are cut: fine at the ends, where a fault of the surroundings shows.
 CUTS = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
+#: Characters of a number that is the same as a DECIMAL and as a DOUBLE.
+_SHORT = 15
 #: Columns that are searched at most: the pairs grow with the square.
 MOST_ATTRIBUTES = 48
 
@@ -105,8 +110,22 @@ class Attribute:
         return f"{self.cuts[code - 1]} to {self.cuts[code]}"
 
 
-def _value(code: Any) -> str:
-    return literal(code) if isinstance(code, str) else str(code).lower()
+#: Types of values that can be written down in a condition.
+_WRITTEN = (str, bool, int, float, Decimal, date)
+
+
+def _value(value: Any) -> str:
+    """`value` as an SQL literal that is equal to it."""
+    if isinstance(value, str):
+        return literal(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        return f"CAST('{value}' AS DOUBLE)"
+    if isinstance(value, float) and len(repr(value)) > _SHORT and "e" not in repr(value):
+        # Without an exponent it is a DECIMAL, which may become the number next to it.
+        return f"{value!r}e0"
+    if isinstance(value, datetime):
+        return f"TIMESTAMPTZ '{value.isoformat()}'" if value.tzinfo else f"TIMESTAMP '{value}'"
+    return f"DATE '{value}'" if isinstance(value, date) else str(value).lower()
 
 
 def candidates(build: Build, columns: Sequence[str] = ()) -> dict[str, str]:
@@ -189,7 +208,7 @@ def attributes(rows: Scratch, names: Mapping[str, str]) -> list[Attribute]:
             cuts = _cuts(found[f"cuts_{held}"] or [], found[f"least_{held}"])
             if cuts:
                 result.append(Attribute(name, held, cuts=cuts, has_nan=nan))
-        elif values_of.get(held):
+        elif all(isinstance(value, _WRITTEN) for value in values_of.get(held) or [None]):
             result.append(Attribute(name, held, values=tuple(values_of[held])))
     return result[:MOST_ATTRIBUTES]
 
@@ -202,5 +221,6 @@ def _is_number(dtype: str) -> bool:
 
 def _cuts(quantiles: Sequence[Any], least: Any) -> tuple[str, ...]:
     """Short numbers near the quantiles, rising; none that all rows are above."""
-    cuts = {float(f"{float(value):.4g}") for value in quantiles if value == value}
+    numbers = [float(value) for value in quantiles if math.isfinite(value)]
+    cuts = {float(f"{number:.4g}") for number in numbers}
     return tuple(f"{cut:.15g}" for cut in sorted(cuts) if cut > float(least))

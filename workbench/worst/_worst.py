@@ -15,7 +15,7 @@ from workbench.errors import ConfigError, suggest
 from workbench.metrics import metrics
 from workbench.query import Build
 from workbench.scratch import Scratch, scratch
-from workbench.worst._attributes import RELATION, Attribute, attributes, candidates
+from workbench.worst._attributes import MOST_VALUES, RELATION, Attribute, attributes, candidates
 from workbench.worst._scan import Key, Scan, overlaps, scan
 from workbench.worst._statistics import (
     Array,
@@ -122,8 +122,15 @@ def find_worst(
     table, direction = _values(build, metric, offered, where, reference)
     with scratch(build, sql_of(table)) as rows:
         held = {f"a{i}": name for i, name in enumerate(offered)}
+        made_of = attributes(rows, held)
+        unused = [name for name in offered if name not in {a.name for a in made_of}]
+        if columns and unused:
+            raise ConfigError(
+                f"No slices can be made of {', '.join(unused)}.",
+                f"Use columns of up to {MOST_VALUES} values, or numbers.",
+            )
         return search(
-            rows, attributes(rows, held), metric, direction,
+            rows, made_of, metric, direction,
             moved=bool(reference), least_rows=least_rows, limit=limit, order=order,
         )  # fmt: skip
 
