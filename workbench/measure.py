@@ -1,10 +1,10 @@
-"""Metrics of a build, by any expression; and the same in a few words."""
+"""Metrics of a build, by any expression, and conditions on them."""
 
 from __future__ import annotations
 
 import operator
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,9 +28,6 @@ _GATE = re.compile(
     r"^\s*(?P<metric>.+?)\s*(?P<sign><=|>=|<|>)\s*(?P<bound>[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?)\s*$"
 )
 _SIGNS = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
-
-# A difference between groups is worth a line only where its intervals do not overlap.
-_MOST_LINES = 6
 
 
 def measure(
@@ -156,77 +153,3 @@ def failed_gates(build: Build, gates: Sequence[Gate], where: str | None = None) 
         elif _SIGNS[gate.sign](row["value"], gate.bound):
             failed.append(f"{gate.text}: {gate.call} = {row['value']:.6g}")
     return failed
-
-
-def in_words(build: Build, status: Mapping[str, Any]) -> list[str]:
-    """At most six lines: what is wrong, for whom, and how sure that is."""
-    overall = {row["metric"]: row for row in measure(build)}
-    lines = [_feedback_line(status), _coverage_line(overall["label_coverage"], status)]
-    quality = "accuracy" if overall["accuracy"]["value"] is not None else "reward_mean"
-    lines.append(_value_line(overall[quality]))
-    lines.append(_value_line(overall["ece"]))
-    versions = measure(build, [quality, "ece"], by=["model_version"])
-    for name in (quality, "ece"):
-        worst = _worst([row for row in versions if row["metric"] == name], name)
-        if worst is not None:
-            lines.append(worst)
-    return [line for line in lines if line][:_MOST_LINES]
-
-
-def _feedback_line(status: Mapping[str, Any]) -> str:
-    received = status["received"]
-    if not received:
-        return "No feedback has been received."
-    lost = received - status["attributed"]
-    if not lost:
-        return f"All {received:,} feedback events found their inference."
-    parts = [
-        f"{status[name]:,} {name}"
-        for name in ("invalid", "duplicate", "spam", "orphan", "ambiguous")
-        if status[name]
-    ]
-    return (
-        f"{status['attributed']:,} of {received:,} feedback events found their inference; "
-        f"not used: {', '.join(parts)}."
-    )
-
-
-def _coverage_line(row: Mapping[str, Any], status: Mapping[str, Any]) -> str:
-    if row["value"] is None:
-        return "There are no inferences."
-    missing = status["inferences"]["unlabelled"]
-    return (
-        f"{missing:,} of {row['n']:,} inferences ({1 - row['value']:.1%}) have no label; "
-        "what follows is about the others."
-    )
-
-
-def _value_line(row: Mapping[str, Any]) -> str:
-    name = row["metric"]
-    if row["value"] is None:
-        return f"{name} is not defined: {row['reason']}."
-    if row["low"] is None:
-        return f"{name} is {row['value']:.4f} (n = {row['n']:,})."
-    return (
-        f"{name} is {row['value']:.4f}, with 95 % confidence between {row['low']:.4f} and "
-        f"{row['high']:.4f} (n = {row['n']:,})."
-    )
-
-
-def _worst(rows: Sequence[Mapping[str, Any]], name: str) -> str | None:
-    """The version whose interval lies wholly on the bad side of another's, if there is one."""
-    known = [row for row in rows if row["value"] is not None and row["low"] is not None]
-    if len(known) < 2:
-        return None
-    lower_is_better = metrics.get(name).better == "lower"
-    known.sort(key=lambda row: row["value"], reverse=lower_is_better)
-    worst, best = known[0], known[-1]
-    apart = worst["low"] > best["high"] if lower_is_better else worst["high"] < best["low"]
-    if not apart:
-        return None
-    return (
-        f"{name} is worst for model_version {worst['by']['model_version']}: {worst['value']:.4f} "
-        f"[{worst['low']:.4f}, {worst['high']:.4f}], n = {worst['n']:,}; best for "
-        f"{best['by']['model_version']}: {best['value']:.4f} [{best['low']:.4f}, "
-        f"{best['high']:.4f}]."
-    )

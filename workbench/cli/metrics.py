@@ -85,7 +85,8 @@ def command(
     from workbench.cli import _skew
     from workbench.errors import ConfigError, GateError
     from workbench.handle import Workbench
-    from workbench.measure import failed_gates, in_words, parse_gates
+    from workbench.measure import failed_gates, parse_gates
+    from workbench.summary import in_words
 
     if list_only:
         _list(as_json)

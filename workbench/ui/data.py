@@ -14,13 +14,13 @@ from typing import Any
 import pyarrow as pa
 import streamlit as st
 
-from workbench import engine, formulas
+from workbench import engine, formulas, summary
 from workbench.configuration import load
 from workbench.contract import bundle_path
 from workbench.datasets import Slice
 from workbench.errors import NotFoundError, QueryError, WorkbenchError
 from workbench.measure import RELATION as RELATION
-from workbench.measure import in_words, measure
+from workbench.measure import measure
 from workbench.metrics import evaluate, metrics
 from workbench.query import Build, open_build, read_manifest
 
@@ -33,7 +33,7 @@ _SHOWN = (
     *("confidence", "score", "label", "correct", "reward", "n_feedback", "prob_bin", "flags"),
 )
 _HASH: dict[Any, Any] = {Build: lambda build: (str(build.root), build.id)}
-_cached = st.cache_data(max_entries=400, show_spinner=False, hash_funcs=_HASH)
+cached = st.cache_data(max_entries=400, show_spinner=False, hash_funcs=_HASH)
 
 
 def project_dir() -> Path:
@@ -78,7 +78,7 @@ def _opened(project: str, build_id: str) -> Build:
 # -- the whole build -------------------------------------------------------------------------------
 
 
-@_cached
+@cached
 def ask(source: Build, sql: str) -> list[dict[str, Any]]:
     """Rows of our own `sql`; for small results."""
     rows: list[dict[str, Any]] = source.arrow(sql).to_pylist()
@@ -128,12 +128,10 @@ def metric_names() -> list[str]:
     return metrics.names()
 
 
-@_cached
+@cached
 def findings(source: Build) -> list[str]:
-    """Say in a sentence each for which model version a metric is worst, where that is sure."""
-    status = source.manifest["status"]
-    # The first four repeat what the overview tells by itself: feedback, coverage, two metrics.
-    return in_words(source, {**status["ledger"], **status})[4:]
+    """Say where a number is worst, and what has drifted, where that is sure: a sentence each."""
+    return summary.findings(source)
 
 
 def about(metric: str) -> str:
@@ -141,7 +139,7 @@ def about(metric: str) -> str:
     return metrics.get(metric).about
 
 
-@_cached
+@cached
 def measured(
     source: Build, names: Sequence[str], condition: str | None, by: str | None = None
 ) -> list[dict[str, Any]]:
@@ -155,7 +153,7 @@ def measured(
     return [{**row, "group": row["by"].get(key)} for row in found]
 
 
-@_cached
+@cached
 def groups(source: Build, condition: str | None, by: str) -> list[tuple[str | None, int]]:
     """Return the groups of an expression with their sizes, in the order of its values.
 
@@ -198,7 +196,7 @@ def with_group(condition: str | None, by: str, value: str | None, *, picked: boo
     return " AND ".join(parts) or None
 
 
-@_cached
+@cached
 def calibration(source: Build, condition: str | None) -> list[dict[str, Any]]:
     """Mean prediction and observed frequency by `prob_bin`, with n and a 95 % interval."""
     rule = [source.expression(condition)] if condition else []
@@ -217,7 +215,7 @@ def calibration(source: Build, condition: str | None) -> list[dict[str, Any]]:
     return rows
 
 
-@_cached
+@cached
 def group_columns(source: Build) -> list[str]:
     """Columns and struct fields that have few enough values to group by, as SQL."""
     candidates = ["model_version"]
@@ -249,13 +247,13 @@ def _sql_name(name: str) -> str:
 # -- rows ------------------------------------------------------------------------------------------
 
 
-@_cached
+@cached
 def row_count(source: Build, chosen: Slice) -> int:
     """Count the rows of a slice."""
     return chosen.count(source)
 
 
-@_cached
+@cached
 def rows(source: Build, condition: str | None, limit: int) -> pa.Table:
     """Return the newest of the chosen rows, whole; columns without any value are left out."""
     rule = [source.expression(condition)] if condition else []
@@ -266,23 +264,27 @@ def rows(source: Build, condition: str | None, limit: int) -> pa.Table:
         f"LIMIT {int(limit)}"
     )
     listed = ", ".join(engine.literal(key) for key in keys["request_id"].to_pylist()) or "NULL"
-    known = source.columns(RELATION)
-    columns = ", ".join(name for name in _SHOWN if name in known)
     table = source.arrow(
-        f"SELECT {columns} FROM {RELATION} WHERE request_id IN ({listed}) "
+        f"SELECT {', '.join(shown_columns(source))} FROM {RELATION} WHERE request_id IN ({listed}) "
         "ORDER BY ts DESC NULLS LAST, request_id"
     )
     kept = [name for name in table.column_names if table[name].null_count < max(table.num_rows, 1)]
     return table.select(kept or table.column_names)
 
 
-@_cached
+def shown_columns(source: Build) -> list[str]:
+    """Columns of the inferences that a table of rows shows."""
+    known = source.columns(RELATION)
+    return [name for name in _SHOWN if name in known]
+
+
+@cached
 def preview(source: Build, chosen: Slice, limit: int = 20) -> pa.Table:
     """Return the first rows of a slice."""
     return source.arrow(f"FROM (\n{chosen.sql(source)}\n) LIMIT {int(limit)}")
 
 
-@_cached
+@cached
 def funnel(source: Build, steps: Sequence[tuple[str, str]]) -> list[tuple[str, int]]:
     """How many inferences remain after each filter."""
     checked = [source.expression(condition) for _, condition in steps]
@@ -294,14 +296,14 @@ def funnel(source: Build, steps: Sequence[tuple[str, str]]) -> list[tuple[str, i
     return list(zip(["all inferences", *(name for name, _ in steps)], row["n"], strict=True))
 
 
-@_cached
+@cached
 def record(source: Build, request_id: str) -> dict[str, Any] | None:
     """One inference with everything that was joined to it, or None."""
     table = source.arrow(f"FROM {RELATION} WHERE request_id = $id", {"id": request_id})
     return table.to_pylist()[0] if table.num_rows else None
 
 
-@_cached
+@cached
 def context_ages(source: Build, request_id: str) -> dict[str, Any]:
     """Age, reason and time of each context of one inference, by `NAME__age` and the like."""
     rows = source.arrow(
@@ -310,7 +312,7 @@ def context_ages(source: Build, request_id: str) -> dict[str, Any]:
     return rows[0] if rows else {}
 
 
-@_cached
+@cached
 def events_of(source: Build, request_id: str) -> list[dict[str, Any]]:
     """All feedback events that judge an inference, as they were read, with their attribution."""
     rows: list[dict[str, Any]] = source.arrow(
@@ -346,25 +348,29 @@ def relations(source: Build) -> dict[str, list[dict[str, Any]]]:
     return found
 
 
-@_cached
+@cached
 def _relations(source: Build) -> list[dict[str, str]]:
     return source.relations()
 
 
-@_cached
+@cached
 def macros(source: Build) -> dict[str, str]:
     """How each view that takes parameters is called with all of them, by its name."""
     return source.macros()
 
 
-@_cached
-def compiled(source: Build, names: Sequence[str]) -> str:
-    """Return the SQL of metrics of the whole build, for "View SQL"."""
+@cached
+def compiled(
+    source: Build, names: Sequence[str], condition: str | None = None, by: Sequence[str] = ()
+) -> str:
+    """Return the SQL of metrics, for "View SQL"; nothing is run."""
     seen: list[str] = []
 
     def execute(expression: Any) -> pa.Table:
         seen.append(source.sql_of(expression))
-        return source.execute(expression)
+        return expression.schema().to_pyarrow().empty_table()
 
-    evaluate(source.table(RELATION, narrow=True), list(names), [], execute)
+    calls = parse_calls(names)
+    table = source.query_table(rows_query(source, calls, by, condition))
+    evaluate(table, calls, by, execute)
     return ";\n\n".join(seen)

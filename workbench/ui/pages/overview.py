@@ -17,7 +17,7 @@ parts.sentences(build)
 st.subheader("How the model did")
 rows = data.measured(build, data.HEADLINE, None)
 parts.metric_row(rows, data.about)
-st.markdown("\n".join(f"- {line}" for line in data.findings(build)))
+found = st.container()
 if whole["n"] and not whole["labelled"]:
     parts.no_labels(whole["n"])
 parts.view_sql(data.compiled(build, data.HEADLINE))
@@ -37,3 +37,7 @@ with right:
         parts.link("sql", "See the refused rows", q="SELECT *\nFROM quarantine")
     else:
         st.success("Nothing was refused.", icon=":material/check:")
+
+# Last, because the search reads every row several times.
+with found, st.spinner("Looking for the worst slices"):
+    st.markdown("\n".join(f"- {line}" for line in data.findings(build)))
