@@ -17,14 +17,14 @@ from workbench import contract, engine
 from workbench.errors import ConfigError, QueryError
 from workbench.measure import measure
 from workbench.metrics import metrics
+from workbench.metrics._pairs import cells
 from workbench.query import Build, open_build
 from workbench.state import KEYS, combined, measure_state, states
 
 Rows = list[dict[str, Any]]
 SIMPLE = [m.name for m in metrics if m.expr is not None
           and not set(m.needs) & set(contract.WIDE_COLUMNS)]  # fmt: skip
-BINNED = ["ece", "mce", "brier_reliability", "brier_resolution",
-          "brier_within_bin_variance", "brier_within_bin_covariance"]  # fmt: skip
+BINNED = [m.name for m in metrics if m.state is cells]
 DAY = "CAST(ts AT TIME ZONE 'UTC' AS DATE)"
 
 

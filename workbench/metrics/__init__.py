@@ -18,6 +18,7 @@ from workbench.metrics._calls import (
 from workbench.metrics._evaluate import evaluate
 from workbench.metrics._merge import (
     CELL_SUMS,
+    SIZES,
     VALUE_SUMS,
     evaluate_kept,
     kept_cells,
@@ -42,6 +43,7 @@ from workbench.metrics._simple import labelled, simple_sums, simple_values
 
 __all__ = [
     "CELL_SUMS",
+    "SIZES",
     "FAMILIES",
     "REASONS",
     "VALUE_SUMS",

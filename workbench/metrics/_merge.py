@@ -25,6 +25,9 @@ from workbench.metrics._simple import labelled, simple_values
 #: The bins of the kept cells: the defaults of every metric over `cells`.
 KEPT_BINS = {name: param.default for name, param in BIN_PARAMS.items()}
 
+#: The metric whose kept sums have the sizes of the groups; all inferences are in it.
+SIZES = "label_coverage"
+
 #: Columns of the kept cells, and of the kept sums, that add up.
 CELL_SUMS = ("rows", "n", "ww", "sp", "spp")
 VALUE_SUMS = ("n_rows", "n_labelled", "n", "base", "outside", "total", "squares")
@@ -89,7 +92,7 @@ def kept_sums(table: ir.Table, keys: tuple[str, ...]) -> ir.Table:
 
 def merged_values(sums: ir.Table, keys: tuple[str, ...], simple: Mapping[int, Metric]) -> ir.Table:
     """Values and intervals out of kept sums, as `simple_values` gives them of the rows."""
-    anything = sums.metric == metrics.get("label_coverage").name
+    anything = sums.metric == SIZES
     found: dict[str, ir.Scalar] = {
         name: _whole(sums[name].sum(where=anything)) for name in ("n_rows", "n_labelled")
     }
