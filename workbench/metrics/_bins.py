@@ -48,6 +48,14 @@ def per(part: Array, whole: Array) -> Array:
     return np.asarray(np.where(there, part, np.nan) / np.where(there, whole, 1.0))
 
 
+def membership(state: State, *, everything: bool = False) -> Array:
+    """Which bin each cell of a state is in, as `by_bin` has it; see `binned`."""
+    if everything:
+        left_out = np.isnan(state["bin"].astype(np.float64))
+        state = {**state, "bin": np.where(left_out, -1, state["bin"])}
+    return by_bin(state)[1]
+
+
 def binned(state: State, *, everything: bool = False) -> tuple[Array, Callable[[Array], Bins]]:
     """Counts of the cells of a state, and what makes bins of such counts.
 
@@ -62,10 +70,7 @@ def binned(state: State, *, everything: bool = False) -> tuple[Array, Callable[[
     y = state["y"].astype(np.float64)
     p = state["sp"].astype(np.float64) / n
     pp = state["spp"].astype(np.float64) / n
-    if everything:
-        left_out = np.isnan(state["bin"].astype(np.float64))
-        state = {**state, "bin": np.where(left_out, -1, state["bin"])}
-    _, indicator = by_bin(state)
+    indicator = membership(state, everything=everything)
     total = float(n.sum())
 
     def bins(counts: Array) -> Bins:

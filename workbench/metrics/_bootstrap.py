@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 REPLICATES = 2000
+STEPS = 500
 SEED = 20_240_229
 
 Array = np.ndarray[Any, Any]
@@ -27,7 +28,29 @@ def without_intervals() -> Iterator[None]:
         _WITHOUT.reset(token)
 
 
-def resample(counts: Array, size: float, seed: int = 0) -> Array:
+def steps(p: Array, n: Array, sy: Array) -> tuple[Array, Array, Array]:
+    """Put neighbouring values together, so that no more than `STEPS` are resampled.
+
+    Parameters
+    ----------
+    p, n, sy
+        Value, rows (or their weights) and sum of outcomes, in rising order of the value.
+
+    Returns
+    -------
+    tuple
+        The same of about equally large steps, each at its mean; as given if there are few.
+    """
+    if len(p) <= STEPS:
+        return p, n, sy
+    upto = np.cumsum(n)
+    step = np.minimum((upto - n / 2.0) / upto[-1] * STEPS, STEPS - 1).astype(np.int64)
+    _, place = np.unique(step, return_inverse=True)
+    size = np.bincount(place, weights=n)
+    return np.bincount(place, weights=n * p) / size, size, np.bincount(place, weights=sy)
+
+
+def resample(counts: Array, size: float, seed: int = 0, *, replicates: int = REPLICATES) -> Array:
     """Draw counts anew: as many rows as the sample effectively has, scaled back to its total.
 
     Drawing the cell counts from a multinomial distribution is the same as drawing rows with
@@ -42,15 +65,17 @@ def resample(counts: Array, size: float, seed: int = 0) -> Array:
         Effective number of rows; at least 1.
     seed
         Another number gives independent draws.
+    replicates
+        How often.
 
     Returns
     -------
     ndarray
-        Of shape (`REPLICATES`, cells).
+        Of shape (`replicates`, cells).
     """
     total, drawn = float(counts.sum()), max(1, round(size))
     rng = np.random.default_rng(SEED + seed)
-    return rng.multinomial(drawn, counts / total, size=REPLICATES) * (total / drawn)
+    return rng.multinomial(drawn, counts / total, size=replicates) * (total / drawn)
 
 
 def cell_bootstrap(

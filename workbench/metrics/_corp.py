@@ -7,12 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from workbench.metrics._bootstrap import SEED, Array
+from workbench.metrics._bootstrap import SEED, Array, resample, steps
 from workbench.metrics._metric import Estimate, State
 from workbench.metrics._pairs import effective_size
 
-#: Into how many steps of about equal size the probabilities are put to be resampled.
-STEPS = 500
+#: A fit costs more than a sum, so there are fewer of them.
 REPLICATES = 400
 
 
@@ -74,14 +73,11 @@ def corp(state: State, part: Part, *, by_chance: Callable[[Curve], Array]) -> Es
     sy = state["sy"].astype(np.float64)
     value, rows = part(curve(p, n, sy)), int(state["rows"].sum())
     size = effective_size(state)
-    coarse = curve(*_pooled(p, n, sy))
-    drawn = round(size)
-    cells = np.concatenate([coarse.sy, coarse.n - coarse.sy]) / coarse.n.sum()
-    if drawn < 1 or np.count_nonzero(cells > 0) < 2:
+    coarse = curve(*steps(p, n, sy))
+    cells = np.concatenate([coarse.sy, np.maximum(coarse.n - coarse.sy, 0.0)])
+    if size < 1.0 or np.count_nonzero(cells > 0) < 2:
         return Estimate(value=value, n=rows)
-    rng = np.random.default_rng(SEED)
-    counts = rng.multinomial(drawn, np.maximum(cells, 0.0) / cells.clip(0.0).sum(), size=REPLICATES)
-    yes, no = counts[:, : len(coarse.n)], counts[:, len(coarse.n) :]
+    yes, no = np.split(resample(cells, size, replicates=REPLICATES), 2, axis=1)
     found = [part(curve(coarse.p, a + b, a)) for a, b in zip(yes, no, strict=True)]
     lower, upper = np.quantile(found, [0.025, 0.975])
     centre = part(coarse)
@@ -89,20 +85,10 @@ def corp(state: State, part: Part, *, by_chance: Callable[[Curve], Array]) -> Es
 
     whole = np.rint(coarse.n * size / coarse.n.sum()).astype(np.int64)
     rates = np.clip(by_chance(coarse), 0.0, 1.0)
+    rng = np.random.default_rng(SEED)
     none = rng.binomial(whole, rates, size=(REPLICATES // 2, len(whole)))
     if value <= np.quantile([part(curve(coarse.p, whole, sy)) for sy in none], 0.975):
         low = 0.0
     return Estimate(
         value=value, low=max(0.0, min(low, value)), high=min(1.0, max(high, value)), n=rows
     )
-
-
-def _pooled(p: Array, n: Array, sy: Array) -> tuple[Array, Array, Array]:
-    """Neighbouring probabilities put together, at their mean."""
-    if len(p) <= STEPS:
-        return p, n, sy
-    upto = np.cumsum(n)
-    step = np.minimum((upto - n / 2.0) / upto[-1] * STEPS, STEPS - 1).astype(np.int64)
-    _, place = np.unique(step, return_inverse=True)
-    size = np.bincount(place, weights=n)
-    return np.bincount(place, weights=n * p) / size, size, np.bincount(place, weights=sy)

@@ -7,6 +7,16 @@ import math
 from workbench.formulas import Z95
 
 
+def normal_of(
+    value: float, spread: float, size: float, floor: float = -math.inf
+) -> tuple[float | None, float | None]:
+    """Mean +- 1.96 standard errors, for a population variance; None where it has no width."""
+    if size < 2.0 or spread <= 0.0:
+        return None, None
+    half = Z95 * math.sqrt(spread / (size - 1.0))
+    return max(floor, value - half), value + half
+
+
 def wilson_of(value: float, size: float) -> tuple[float, float]:
     """Wilson score interval of a proportion of `size` rows; it contains `value`."""
     shrink = 1.0 + Z95 * Z95 / size

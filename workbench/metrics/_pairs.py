@@ -36,14 +36,17 @@ def pairs(table: ir.Table, by: tuple[str, ...]) -> ir.Table:
     return named.filter(named.p.notnull() & named.y.notnull())
 
 
-def cells(table: ir.Table, by: tuple[str, ...], /, *, bins: int, bin_rule: str) -> ir.Table:
+def cells(
+    table: ir.Table, by: tuple[str, ...], /, *, bins: int, bin_rule: str, powers: int = 2
+) -> ir.Table:
     """Sums over the pairs in each (bin, outcome) of each group.
 
     Returns
     -------
     ir.Table
         `by`, ``bin`` (NULL for a row that the rule leaves out), ``y``, ``rows``, ``n`` (sum of
-        weights), ``ww`` (sum of their squares), ``sp`` and ``spp`` (sums of p and of its square).
+        weights), ``ww`` (sum of their squares), ``sp`` and ``spp`` (sums of p and of its square),
+        and so on up to the power `powers`.
     """
     rows = pairs(table, by)
     if bin_rule in MASS_RULES:
@@ -51,14 +54,12 @@ def cells(table: ir.Table, by: tuple[str, ...], /, *, bins: int, bin_rule: str) 
     else:
         w = rows.weight
         binned = rows.mutate(bin=bin_index(rows.p, bins, bin_rule), rows=1, n=w, ww=w * w)
-    found = binned.aggregate(
-        by=[*by, "bin", "y"],
-        rows=binned["rows"].sum(),
-        n=binned.n.sum(),
-        ww=binned.ww.sum(),
-        sp=(binned.n * binned.p).sum(),
-        spp=(binned.n * binned.p * binned.p).sum(),
-    )
+    added = {"rows": binned["rows"].sum(), "n": binned.n.sum(), "ww": binned.ww.sum()}
+    power = binned.n
+    for k in range(1, powers + 1):
+        power = power * binned.p
+        added[f"s{'p' * k}"] = power.sum()
+    found = binned.aggregate(by=[*by, "bin", "y"], **added)
     # Cells in a fixed order, because the resampling goes by their position.
     return found.order_by([*by, "bin", "y"])
 

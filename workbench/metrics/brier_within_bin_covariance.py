@@ -18,7 +18,8 @@ parts.
 Definition
 ----------
 ``2 * sum over bins of n / N * population covariance of y and p`` (Stephenson, Coelho and Jolliffe
-2008); see `brier_reliability` for the whole sum. The interval is the bootstrap of ``ece``.
+2008); see `brier_reliability` for the whole sum. The interval is normal, from the products of the
+rows.
 """
 
 from __future__ import annotations
@@ -27,20 +28,24 @@ from typing import Any
 
 import numpy as np
 
-from workbench.metrics._bins import Bins, estimate_bins, per
+from workbench.metrics._bins import membership
+from workbench.metrics._intervals import normal_of
 from workbench.metrics._metric import Estimate, State, state_metric
-from workbench.metrics._pairs import BIN_PARAMS, cells
-
-
-def within_covariance(bins: Bins) -> np.ndarray[Any, Any]:
-    """Twice the covariance of outcome and probability within bins."""
-    products = bins.spy - np.nan_to_num(per(bins.sp * bins.sy, bins.n))
-    return np.asarray(2.0 * products.sum(axis=-1) / bins.total)
+from workbench.metrics._pairs import BIN_PARAMS, cells, effective_size
 
 
 def estimate(state: State, /, **_params: Any) -> Estimate:
     """Covariance and its interval out of the cells of one group."""
-    return estimate_bins(state, within_covariance, everything=True, signed=True)
+    inside = membership(state, everything=True)
+    n, sp, spp, y = (state[name].astype(np.float64) for name in ("n", "sp", "spp", "y"))
+    size = n @ inside
+    m, rate = inside @ ((sp @ inside) / size), inside @ (((n * y) @ inside) / size)
+    total = float(n.sum())
+    value = 2.0 * float(((sp - n * m) * (y - rate)).sum()) / total
+    # All rows of a cell have one outcome, so the cell's sums are enough for the squares too.
+    squares = 4.0 * float(((spp - 2 * m * sp + n * m**2) * (y - rate) ** 2).sum()) / total
+    low, high = normal_of(value, squares - value * value, effective_size(state))
+    return Estimate(value=value, low=low, high=high, n=int(state["rows"].sum()))
 
 
 metric = state_metric(
@@ -49,5 +54,6 @@ metric = state_metric(
     estimate=estimate,
     needs=("calibration_p", "calibration_y"),
     better="higher",
+    interval="normal",
     params=BIN_PARAMS,
 )

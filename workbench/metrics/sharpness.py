@@ -24,12 +24,12 @@ probabilities are equal.
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import ibis.expr.types as ir
 
-from workbench.formulas import Z95, probability
+from workbench.formulas import probability
+from workbench.metrics._intervals import normal_of
 from workbench.metrics._metric import Estimate, State, state_metric
 from workbench.metrics._pairs import effective_size
 
@@ -62,11 +62,8 @@ def estimate(state: State, /, **_params: Any) -> Estimate:
     m1, m2, m3, m4 = (float(state[f"x{k}"].sum()) / n for k in (1, 2, 3, 4))
     value = max(0.0, m2 - m1 * m1)
     fourth = m4 - 4 * m1 * m3 + 6 * m1 * m1 * m2 - 3 * m1**4
-    size = effective_size(state)
-    half = Z95 * math.sqrt(max(0.0, fourth - value * value) / size)
-    if size < 2.0 or half == 0.0:
-        return Estimate(value=value, n=rows)
-    return Estimate(value=value, low=max(0.0, value - half), high=value + half, n=rows)
+    low, high = normal_of(value, fourth - value * value, effective_size(state), floor=0.0)
+    return Estimate(value=value, low=low, high=high, n=rows)
 
 
 metric = state_metric(

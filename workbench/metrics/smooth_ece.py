@@ -48,7 +48,7 @@ Array = np.ndarray[Any, Any]
 GRID = 8192
 LEAST = 2.0 / GRID
 #: Perfectly calibrated samples that are drawn, and the grid that is fine enough for them.
-SAMPLES, COARSE = 400, 1024
+SAMPLES, COARSE = 200, 1024
 
 
 def on_grid(table: ir.Table, by: tuple[str, ...], /) -> ir.Table:
@@ -105,7 +105,7 @@ def smallest_width(mass: Array) -> float:
     low, high = LEAST, 1.0
     if error(mass, low) <= low:
         return low
-    while high - low > 1e-12:
+    while high - low > 1e-10:
         middle = (low + high) / 2.0
         low, high = (low, middle) if error(mass, middle) <= middle else (middle, high)
     return high
