@@ -37,7 +37,15 @@ TABLES = {
     "enriched_steps": "Made anew in every build.",
     "enriched": "`enriched_inferences` and `enriched_feedback` have these beside their own.",
     **dict.fromkeys(
-        ("calibration", "group_metrics", "uncertainty", "agreement", "label_delay", "drift"),
+        (
+            "calibration",
+            "group_metrics",
+            "uncertainty",
+            "agreement",
+            "label_delay",
+            "feedback_skew",
+            "drift",
+        ),
         "Computed when it is asked ([SQL](sql.md#views-with-parameters)).",
     ),
     "metric_state": "Made anew in every build; in schema `narrow` only.",
@@ -235,7 +243,10 @@ def artefact_guide() -> str:
             f"`{name}`" for name in kind.needs(check_params(kind.name, kind.params, {}))
         )
         lines += ["", f"## {kind.name}", "", *guide_lines(kind.guide)]
-        lines += ["", f"*Fills {columns}; reads {needs}.*", *param_lines(kind.params)]
+        uses = f"*Fills {columns}; reads {needs}.*"
+        if kind.weighs_votes:
+            uses = "*Weighs votes on labels; reads the deciding feedback.*"
+        lines += ["", uses, *param_lines(kind.params)]
     return "\n".join([*lines, ""])
 
 

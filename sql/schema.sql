@@ -252,7 +252,7 @@ CREATE TABLE labels (
 COMMENT ON TABLE labels IS 'One row per inference with at least one attributed, mature, deciding event.';
 COMMENT ON COLUMN labels.request_id IS 'Key of the model call.';
 COMMENT ON COLUMN labels.label IS 'What the inference turned out to be: the class, or 1 / 0 by its reward.';
-COMMENT ON COLUMN labels.label_reason IS 'Why the label is NULL: tie.';
+COMMENT ON COLUMN labels.label_reason IS 'Why the label is NULL: tie, no_weight (nobody''s vote counts under rater_weighted).';
 COMMENT ON COLUMN labels.kind IS 'Kind of the deciding signals: label where classes decide, else reward.';
 COMMENT ON COLUMN labels.reward IS 'Resolved reward, 0 to 1.';
 COMMENT ON COLUMN labels.n_feedback IS 'Deciding events.';
@@ -349,7 +349,7 @@ CREATE TABLE enriched (
 COMMENT ON TABLE enriched IS 'Columns that the enriched views add.';
 COMMENT ON COLUMN enriched.reward IS 'Reward, 0 to 1: of the event in enriched_feedback, resolved in enriched_inferences.';
 COMMENT ON COLUMN enriched.label IS 'What the inference turned out to be.';
-COMMENT ON COLUMN enriched.label_reason IS 'Why the label is NULL: tie, no_feedback, not_deciding, not_mature, no_clock.';
+COMMENT ON COLUMN enriched.label_reason IS 'Why the label is NULL: tie, no_weight, no_feedback, not_deciding, not_mature, no_clock.';
 COMMENT ON COLUMN enriched.correct IS 'Whether the label equals the prediction; for class labels only.';
 COMMENT ON COLUMN enriched.label_delay IS 'Seconds from the inference to its last deciding event.';
 COMMENT ON COLUMN enriched.n_events IS 'Events that judge the inference, of any kind, whether they decide its label or not; without withdrawn ones and withdrawals.';
@@ -505,6 +505,26 @@ COMMENT ON COLUMN label_delay.p90 IS '90th percentile of the delay in seconds.';
 COMMENT ON COLUMN label_delay.longest IS 'Longest delay in seconds.';
 COMMENT ON COLUMN label_delay.n_early IS 'Events that are dated before their inference.';
 COMMENT ON COLUMN label_delay.n_no_clock IS 'Events without a delay because a time is missing.';
+
+CREATE TABLE feedback_skew (
+  per           VARCHAR,
+  column_name   VARCHAR,
+  value         VARCHAR,
+  n             BIGINT,
+  n_labelled    BIGINT,
+  response_rate DOUBLE,
+  low           DOUBLE,
+  high          DOUBLE
+);
+COMMENT ON TABLE feedback_skew IS 'Who gives feedback: the response rate by each value of what was known before. A macro too: feedback_skew(per, keep).';
+COMMENT ON COLUMN feedback_skew.per IS 'Group: the value of the parameter per; NULL where it is left out.';
+COMMENT ON COLUMN feedback_skew.column_name IS 'Column of the inferences, or hour(ts), the hour of the day in UTC.';
+COMMENT ON COLUMN feedback_skew.value IS 'Its value as text; NULL where it is missing.';
+COMMENT ON COLUMN feedback_skew.n IS 'Inferences with this value.';
+COMMENT ON COLUMN feedback_skew.n_labelled IS 'How many of them have a label or a reward.';
+COMMENT ON COLUMN feedback_skew.response_rate IS 'Share of them that got an event of any kind.';
+COMMENT ON COLUMN feedback_skew.low IS 'Lower end of its 95 % interval (Wilson).';
+COMMENT ON COLUMN feedback_skew.high IS 'Upper end of it.';
 
 CREATE TABLE drift (
   per            VARCHAR,

@@ -156,23 +156,38 @@ def _rates(table: ir.Table, name: str) -> ir.Table:
     value = _text(table, parts[0])
     for part in parts[1:]:
         value = value.fill_null("NULL") + AND + _text(table, part).fill_null("NULL")
-    rows = table.select(
-        value=value,
-        answered=(table.n_events > 0).fill_null(False),
-        labelled=table.label.notnull() | table.reward.notnull(),
-    )
-    counts = rows.group_by("value").agg(
+    rows = table.select(value=value, **heard(table))
+    found = rate(rows, ["value"])
+    return found.select(column_name=ibis.literal(name), **{n: found[n] for n in found.columns})
+
+
+def heard(table: ir.Table) -> dict[str, ir.BooleanValue]:
+    """``answered``: whether an inference has an event of any kind; ``labelled``."""
+    return {
+        "answered": (table.n_events > 0).fill_null(False),
+        "labelled": table.label.notnull() | table.reward.notnull(),
+    }
+
+
+def rate(rows: ir.Table, by: Sequence[str]) -> ir.Table:
+    """Response rate of each group of rows that have the columns of `heard`.
+
+    Returns
+    -------
+    ir.Table
+        The columns `by`, ``n``, ``n_labelled``, ``response_rate``, ``low`` and ``high`` (Wilson).
+    """
+    counts = rows.group_by(list(by)).agg(
         n=rows.count(),
         n_labelled=rows.count(where=rows.labelled),
         answered=rows.count(where=rows.answered),
     )
     low, high = formulas.wilson(counts.answered, counts.n)
     return counts.select(
-        "value",
+        *by,
         "n",
         "n_labelled",
-        column_name=ibis.literal(name),
         response_rate=counts.answered.cast("float64") / counts.n.cast("float64"),
         low=low,
         high=high,
-    ).select("column_name", "value", "n", "n_labelled", "response_rate", "low", "high")
+    )

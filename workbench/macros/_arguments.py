@@ -34,6 +34,15 @@ BIN_RULE = Argument(
 def _error(text: str) -> int: ...  # type: ignore[empty-body]
 
 
+@ibis.udf.scalar.builtin(name="timezone", signature=(("string", "timestamp('UTC')"), "timestamp"))  # type: ignore[untyped-decorator]
+def _in_zone(zone: str, ts: object) -> object: ...
+
+
+def in_utc(ts: ir.TimestampValue) -> ir.TimestampValue:
+    """A time as the clock shows it in UTC, whatever the time zone of the one who asks."""
+    return _in_zone("UTC", ts)
+
+
 def kept(rows: ir.Table, given: Given) -> ir.Table:
     """The rows for which ``keep`` is true."""
     return rows.filter(given.of("keep", rows))

@@ -31,7 +31,7 @@ import ibis
 import ibis.expr.types as ir
 
 from workbench.formulas import bin_index
-from workbench.macros._arguments import KEEP, PER, kept
+from workbench.macros._arguments import KEEP, PER, in_utc, kept
 from workbench.macros._macro import Argument, Given, declare
 
 VALUES = ("model_version", "device", "channel", "cohort", "prediction", "label")
@@ -41,10 +41,6 @@ LN2 = 0.6931471805599453
 EVERY = Argument(type="string", default="'week'", about="Unit of the chunks: day, week or month.")
 
 UTC = "timestamp('UTC')"
-
-
-@ibis.udf.scalar.builtin(name="timezone", signature=(("string", UTC), "timestamp"))  # type: ignore[untyped-decorator]
-def _in_zone(zone: str, ts: object) -> object: ...
 
 
 @ibis.udf.scalar.builtin(name="timezone", signature=(("string", "timestamp"), UTC))  # type: ignore[untyped-decorator]
@@ -58,8 +54,7 @@ def _truncate(unit: str, ts: object) -> object: ...
 def expr(inferences: ir.Table, given: Given) -> ir.Table:
     """One row for each group, column and chunk."""
     rows = kept(inferences, given)
-    # In UTC, whatever the time zone of the one who asks.
-    begin = _of_zone("UTC", _truncate(given.constant("every"), _in_zone("UTC", rows.ts)))
+    begin = _of_zone("UTC", _truncate(given.constant("every"), in_utc(rows.ts)))
     rows = rows.mutate(per=given.of("per", rows), chunk=begin).filter(rows.ts.notnull())
     texts = {name: rows[name].cast("string") for name in VALUES}
     bins = {name: bin_index(rows[name], 10).cast("string") for name in SHARES}
