@@ -19,6 +19,7 @@ from workbench.measure import RELATION
 from workbench.metrics import evaluate, metrics, parse_calls
 from workbench.project import Project
 from workbench.query import Build
+from workbench.raters import votes
 
 #: Half of the rows, by their ids: what is held out where there is no time to go by.
 _BY_ID = "substr(md5(request_id || ':held out'), 1, 1) >= '8'"
@@ -93,7 +94,13 @@ def fit(
             + "; widen --where, --since and --until.",
         )
     found = declared.fit(
-        Rows(table=build.query_table(rows), execute=build.execute, project=project), values
+        Rows(
+            table=build.query_table(rows),
+            execute=build.execute,
+            project=project,
+            votes=votes(build, project) if declared.weighs_votes else None,
+        ),
+        values,
     )
     made = Artefact(
         kind=kind,

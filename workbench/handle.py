@@ -222,6 +222,12 @@ class Workbench:
 
         return weighted(self.current, only, by, where)
 
+    def policies(self) -> list[dict[str, Any]]:
+        """How labels would change under each policy; see `workbench.raters.policies`."""
+        from workbench.raters import policies
+
+        return policies(self.current, self.project)
+
     def sql(
         self,
         query: str,

@@ -131,6 +131,72 @@ def rewarded(events: ir.Table, inferences: ir.Table) -> ir.Table:
     return joined.mutate(reward=reward, **{"class": named}).drop("__id", "__prediction")
 
 
+def judged(
+    feedback: ir.Table, attribution: ir.Table, credits: ir.Table, same_output: ir.Table
+) -> ir.Table:
+    """Attributed events, once for each inference that they are credited to.
+
+    Parameters
+    ----------
+    feedback, attribution, credits
+        The relations of a build.
+    same_output
+        ``same_row`` (the ``row_id`` of a correction), ``same_request``, and ``same_output``.
+
+    Returns
+    -------
+    ir.Table
+        What `rewarded` takes, with ``weight``, ``retracted``, and ``main``: whether it is the
+        inference that the event is attributed to.
+    """
+    needed = ("row_id", "feedback_id", "name", "kind", "value", "reward", "rater_id", "ts")
+    found = attribution.filter(attribution["status"] == "attributed").select(
+        "feedback_id", "retracted", __main="request_id"
+    )
+    events = feedback.select(*needed).inner_join(found, "feedback_id")
+    shares = credits.rename(__credited="feedback_id")
+    events = events.left_join(shares, events["feedback_id"] == shares["__credited"])
+    # A preference credits nobody, and stays.
+    events = events.mutate(
+        main=(events["request_id"] == events["__main"]).fill_null(True),
+        weight=events["weight"].fill_null(1.0),
+    ).drop("__credited", "__main")
+    return events.left_join(
+        same_output,
+        [
+            events["row_id"] == same_output["same_row"],
+            events["request_id"] == same_output["same_request"],
+        ],
+    ).drop("same_row", "same_request")
+
+
+def votes(
+    events: ir.Table,
+    inferences: ir.Table,
+    *,
+    signals: Sequence[str] = (),
+    class_signals: bool = False,
+) -> ir.Table:
+    """What each rater says last of each inference under each deciding signal.
+
+    Parameters
+    ----------
+    events, inferences, signals, class_signals
+        As in `resolve`.
+
+    Returns
+    -------
+    ir.Table
+        ``request_id``, ``rater_id``, ``name`` and ``side``: the class that is named, else '1' or
+        '0' by the reward. Where classes are named of an inference, they alone are votes; an event
+        without a rater is none.
+    """
+    deciding = _deciding(events, inferences, signals, class_signals, timedelta(0), None)
+    found = _sided(_latest_per_rater(deciding))
+    kept = found.filter(found["__votes"], found["rater_id"].notnull())
+    return kept.select("request_id", "rater_id", "name", side=kept["__side"])
+
+
 def resolve(
     events: ir.Table,
     inferences: ir.Table,
@@ -140,6 +206,8 @@ def resolve(
     class_signals: bool = False,
     maturity: timedelta = timedelta(0),
     as_of: ir.TimestampScalar | None = None,
+    rater_weights: ir.Table | None = None,
+    other_weight: float = 1.0,
 ) -> ir.Table:
     """One label per inference with at least one attributed, mature, deciding event.
 
@@ -155,8 +223,9 @@ def resolve(
         ``latest``: the latest event decides, of several at that time the heaviest. ``mean``: the
         mean reward of all events. ``majority``: the side that most events take.
         ``latest_per_rater_then_mean``: as mean, over the latest event of each rater and signal; an
-        event without a rater is its own rater. A class is decided by ``latest``, else by the mode.
-        Means and votes are weighted.
+        event without a rater is its own rater. ``rater_weighted``: the same, where the events of a
+        rater count as much as `rater_weights` says. A class is decided by ``latest``, else by the
+        mode. Means and votes are weighted.
     signals
         Names of the deciding signals; when empty, those of kind label if there are any, else all
         that have a reward.
@@ -167,6 +236,10 @@ def resolve(
         Age from which on an inference counts, measured to `as_of`.
     as_of
         Time to which maturity is measured; None without clocks.
+    rater_weights
+        ``weighted_rater`` and ``rater_weight``, from 0 on, for the policy ``rater_weighted``.
+    other_weight
+        Weight of a rater who is not in it, and of an event without a rater.
 
     Returns
     -------
@@ -174,21 +247,37 @@ def resolve(
         The columns of the contract's ``labels``.
     """
     deciding = _deciding(events, inferences, signals, class_signals, maturity, as_of)
-    if policy == "latest_per_rater_then_mean":
-        rater = ibis.coalesce(deciding["rater_id"], "event:" + deciding["feedback_id"])
-        group = ibis.window(group_by=["request_id", rater, "name"], order_by=_newest(deciding))
-        deciding = deciding.mutate(__rank=ibis.row_number().over(group))
-        deciding = deciding.filter(deciding["__rank"] == 0).drop("__rank")
-    of_inference = ibis.window(group_by="request_id")
-    deciding = deciding.mutate(
-        __side=ibis.coalesce(deciding["class"], _side(deciding["reward"])),
-        # A thumb is no vote on the class: where classes are named, they alone are counted.
-        __votes=deciding["class"].notnull() | (deciding["class"].count().over(of_inference) == 0),
-    )
+    if policy in ("latest_per_rater_then_mean", "rater_weighted"):
+        deciding = _latest_per_rater(deciding)
+    if policy == "rater_weighted":
+        if rater_weights is None:
+            raise ValueError("The policy rater_weighted needs rater_weights.")
+        known = rater_weights
+        deciding = deciding.left_join(known, deciding["rater_id"] == known["weighted_rater"])
+        trust = deciding["rater_weight"].fill_null(other_weight)
+        deciding = deciding.mutate(weight=deciding["weight"] * trust)
+        deciding = deciding.drop("weighted_rater", "rater_weight")
+    deciding = _sided(deciding)
     order = [ibis.desc(deciding["__votes"]), *_newest(deciding)]
     group = ibis.window(group_by="request_id", order_by=order)
     deciding = deciding.mutate(__latest=ibis.row_number().over(group) == 0)
     return _aggregate(deciding, policy)
+
+
+def _latest_per_rater(deciding: ir.Table) -> ir.Table:
+    rater = ibis.coalesce(deciding["rater_id"], "event:" + deciding["feedback_id"])
+    group = ibis.window(group_by=["request_id", rater, "name"], order_by=_newest(deciding))
+    deciding = deciding.mutate(__rank=ibis.row_number().over(group))
+    return deciding.filter(deciding["__rank"] == 0).drop("__rank")
+
+
+def _sided(deciding: ir.Table) -> ir.Table:
+    of_inference = ibis.window(group_by="request_id")
+    return deciding.mutate(
+        __side=ibis.coalesce(deciding["class"], _side(deciding["reward"])),
+        # A thumb is no vote on the class: where classes are named, they alone are counted.
+        __votes=deciding["class"].notnull() | (deciding["class"].count().over(of_inference) == 0),
+    )
 
 
 def _newest(events: ir.Table) -> list[ir.Value]:
@@ -202,7 +291,8 @@ def _newest(events: ir.Table) -> list[ir.Value]:
 def _weighted_mean(events: ir.Table) -> ir.FloatingScalar:
     rewarded = events["reward"].notnull()
     total = (events["weight"] * events["reward"]).sum(where=rewarded).cast("float64")
-    return total / events["weight"].sum(where=rewarded).cast("float64")
+    # Where nobody's word counts there is no mean.
+    return total / events["weight"].sum(where=rewarded).cast("float64").nullif(0.0)
 
 
 def _side(reward: ir.FloatingValue) -> ir.StringValue:
@@ -256,6 +346,7 @@ def _aggregate(deciding: ir.Table, policy: str) -> ir.Table:
         __mode=winners["__side"].min(),
         __ties=winners.count(),
         __pairs=winners["__pairs"].max(),
+        __most=winners["__most"].max(),
     )
     latest = deciding["__latest"]
     summary = deciding.group_by("request_id").agg(
@@ -285,11 +376,16 @@ def _aggregate(deciding: ir.Table, policy: str) -> ir.Table:
         reward = joined["__mean"]
         side = ibis.ifelse(by_class, joined["__mode"], _side(reward))
         undecided = by_class & tie
+    reason = ibis.ifelse(undecided, "tie", ibis.null("string"))
+    if policy == "rater_weighted":
+        nobody = joined["__most"] <= 0.0
+        undecided = undecided | nobody
+        reason = ibis.ifelse(nobody, "no_weight", reason)
     n = joined["n_feedback"].cast("float64")
     return joined.select(
         "request_id",
         label=ibis.ifelse(undecided, ibis.null("string"), side),
-        label_reason=ibis.ifelse(undecided, "tie", ibis.null("string")),
+        label_reason=reason,
         kind=ibis.ifelse(by_class, "label", "reward"),
         reward=reward,
         n_feedback="n_feedback",

@@ -13,6 +13,8 @@ from tests.soundness.tables import Row
 from workbench.project import Signal
 
 HALF = Fraction(1, 2)
+#: How far raters are believed under ``rater_weighted``; None stands for all others.
+WEIGHTS = {"a": Fraction(3), "b": Fraction(1, 2), "nobody": Fraction(0), None: Fraction(3, 4)}
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
 
@@ -121,8 +123,12 @@ def resolve(
         mine = [event for event in usable if event["request_id"] == id_]
         # The latest event is last; events without a time count as the earliest.
         mine.sort(key=lambda e: (e["ts"] is not None, e["ts"] or 0, e["share"], e["feedback_id"]))
-        if policy == "latest_per_rater_then_mean":
+        if policy in ("latest_per_rater_then_mean", "rater_weighted"):
             mine = list({(_rater(event), event["name"]): event for event in mine}.values())
+        if policy == "rater_weighted":
+            mine = [
+                {**e, "share": e["share"] * WEIGHTS.get(e["rater_id"], WEIGHTS[None])} for e in mine
+            ]
         if mine:
             result[id_] = {**_label(mine, policy), **_counts(mine, inference)}
     return result
@@ -146,13 +152,17 @@ def _label(mine: Sequence[Row], policy: str) -> Row:
     resolved = None
     if rewarded:
         total = sum((event["share"] * event["exact"] for event in rewarded), Fraction(0))
-        resolved = total / sum(event["share"] for event in rewarded)
+        weight = sum(event["share"] for event in rewarded)
+        resolved = total / weight if weight else None
     counted: dict[str, Fraction] = {}
     for event in voters:
         counted[_side(event)] = counted.get(_side(event), Fraction(0)) + event["share"]
     votes = sorted(counted.items(), key=lambda vote: -vote[1])
     tie = len(votes) > 1 and votes[0][1] == votes[1][1]
     label: str | None = votes[0][0]
+    if not votes[0][1]:
+        nothing = {"label": None, "label_reason": "no_weight", "kind": of_kind}
+        return {**nothing, "reward": None if resolved is None else float(resolved)}
     if policy == "latest":
         # The caller has brought them into the order of time.
         label, resolved, tie = _side(voters[-1]), voters[-1]["exact"], False

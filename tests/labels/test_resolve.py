@@ -19,9 +19,9 @@ from tests.labels import oracle
 from tests.soundness.tables import ENGINES, Row, Tables, at, by, difference
 from workbench import contract
 from workbench.enrich import with_labels
-from workbench.labels import resolve, rewarded
+from workbench.labels import resolve, rewarded, votes
 
-POLICIES = ("latest", "mean", "majority", "latest_per_rater_then_mean")
+POLICIES = ("latest", "mean", "majority", "latest_per_rater_then_mean", "rater_weighted")
 TEXT = ("feedback_id", "request_id", "kind", "value", "name", "rater_id")
 SCHEMA = {
     "events": {
@@ -39,6 +39,7 @@ SCHEMA = {
         "score": "DOUBLE",
         "confidence": "DOUBLE",
     },
+    "weights": {"weighted_rater": "VARCHAR", "rater_weight": "DOUBLE"},
 }
 #: Tenths and thirds do not add up exactly as doubles; the label must not depend on that.
 #: Shares of events that are credited to several inferences.
@@ -86,7 +87,7 @@ def some_events(choose: Choose, inferences: Sequence[Row], names: Sequence[str])
                 "kind": {"truth": "label", "fix": "correction", "stars": "rating"}.get(name),
                 "value": choose(("cat", '"cat"', "dog", "1", "1.0", "0", "true")),
                 "name": name,
-                "rater_id": choose((None, "a", "a", "b")),
+                "rater_id": choose((None, "a", "a", "b", "nobody")),
                 "ts": at(choose((None, 1, 2, 3, 4, 5, 5))),
                 "reward": None if exact is None else float(exact),
                 "exact": exact,
@@ -125,11 +126,23 @@ def expression(tables: Tables, policy: str, rule: Rule) -> ir.Table:
     events = rewarded(tables.table("events"), inferences)
     until = None if as_of is None else ibis.timestamp(as_of).cast("timestamp('UTC')")
     return resolve(
-        events, inferences, policy=policy, signals=signals, maturity=maturity, as_of=until
+        events,
+        inferences,
+        policy=policy,
+        signals=signals,
+        maturity=maturity,
+        as_of=until,
+        rater_weights=tables.table("weights") if policy == "rater_weighted" else None,
+        other_weight=float(oracle.WEIGHTS[None]),
     )
 
 
 def run(tables: Tables, policy: str, rule: Rule) -> dict[str, Row]:
+    if policy == "rater_weighted":
+        trusted = oracle.WEIGHTS.items()
+        tables.fill(
+            weights=[{"weighted_rater": r, "rater_weight": float(w)} for r, w in trusted if r]
+        )
     rows = tables.run((policy, rule), lambda: expression(tables, policy, rule))
     return by(rows, "request_id")
 
@@ -196,6 +209,7 @@ def test_is_its_definition_in_many_worlds_at_once(
     by_vote = policy != "latest"
     assert (reasons["label", "tie"] > 0) == ("truth" in names and by_vote)
     assert (reasons["reward", "tie"] > 0) == (policy == "majority")
+    assert (reasons["reward", "no_weight"] > 0) == (policy == "rater_weighted")
 
 
 @pytest.mark.parametrize(
@@ -318,3 +332,37 @@ def test_shares_that_add_up_to_the_same_are_a_tie(tables: Tables) -> None:
     parts = [{**truth("dog"), "weight": 0.1}, {**truth("dog"), "weight": 0.2}]
     found = labelled(tables, "mean", *parts, {**truth("cat"), "weight": 0.3})
     assert (found["label"], found["label_reason"]) == (None, "tie")
+
+
+def test_a_vote_counts_for_as_much_as_its_rater(tables: Tables) -> None:
+    said = [{**truth("dog"), "rater_id": "nobody"}, {**truth("cat"), "rater_id": "b"}]
+    found = labelled(tables, "rater_weighted", *said, {**truth("dog"), "rater_id": "nobody"})
+    assert (found["label"], found["reward"], found["n_raters"]) == ("cat", 1.0, 2)
+    found = labelled(tables, "rater_weighted", said[0])
+    assert (found["label"], found["label_reason"], found["reward"]) == (None, "no_weight", None)
+    # A rater without a weight has that of the average.
+    found = labelled(tables, "rater_weighted", said[1], {**truth("dog"), "rater_id": "new"})
+    assert oracle.WEIGHTS["b"] < oracle.WEIGHTS[None]
+    assert found["label"] == "dog"
+
+
+def test_votes_are_the_last_word_of_each_rater(tables: Tables) -> None:
+    events = [
+        {**truth("dog"), "rater_id": "a"},
+        {**truth("cat"), "rater_id": "a"},
+        {**truth("cat"), "rater_id": None},
+        {**thumb(0.0), "rater_id": "b"},
+    ]
+    for signals, expected in (
+        (("truth", "thumb"), [("a", "truth", "cat")]),
+        (("thumb",), [("b", "thumb", "0")]),
+    ):
+        labelled(tables, "mean", *events, signals=signals)
+        inferences = tables.table("inferences")
+        rows = tables.run(
+            ("votes", signals),
+            lambda signals=signals, inferences=inferences: votes(
+                rewarded(tables.table("events"), inferences), inferences, signals=signals
+            ),
+        )
+        assert [(row["rater_id"], row["name"], row["side"]) for row in rows] == expected

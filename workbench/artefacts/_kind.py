@@ -30,11 +30,15 @@ class Rows:
         Runs an expression over `table`; sums belong there, not in Python.
     project
         The project's configuration.
+    votes
+        What raters say of inferences, for a kind that weighs it: ``request_id``, ``rater_id``,
+        ``name`` and ``side``.
     """
 
     table: ir.Table
     execute: Callable[[ir.Table], pa.Table]
     project: Project
+    votes: ir.Table | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,6 +98,8 @@ class ArtefactKind:
         Column that metrics read, to the column that does better: for figures before and after.
     judged_by
         Those metrics.
+    weighs_votes
+        Fitted on `Rows.votes`; it fills no column, labels are resolved with its weights.
     """
 
     name: str
@@ -109,6 +115,7 @@ class ArtefactKind:
     holds_out: bool = False
     replaces: Mapping[str, str] = field(default_factory=dict)
     judged_by: Names = ()
+    weighs_votes: bool = False
 
     def values(self, rows: ir.Table, state: Mapping[str, Any]) -> dict[str, ir.Value]:
         """The columns of the kind as expressions over `rows`."""
@@ -135,6 +142,7 @@ def artefact_kind(
     holds_out: bool = False,
     replaces: Mapping[str, str] | None = None,
     judged_by: Names = (),
+    weighs_votes: bool = False,
 ) -> ArtefactKind:
     """Declare a kind of artefact, named like the calling module; see `ArtefactKind`.
 
@@ -155,4 +163,5 @@ def artefact_kind(
         holds_out=holds_out,
         replaces=dict(replaces or {}),
         judged_by=judged_by,
+        weighs_votes=weighs_votes,
     )

@@ -271,27 +271,16 @@ def _label(
     events.same_output(connection, tables)
     feedback = backend.table("feedback", database="narrow")
     found = backend.table("attribution", database="narrow")
-    same = backend.table("same_output")
-    needed = ("row_id", "feedback_id", "name", "kind", "value", "reward", "rater_id", "ts")
-    found = found.filter(found["status"] == "attributed").select(
-        "feedback_id", "retracted", __main="request_id"
+    judged = labels.judged(
+        feedback, found, backend.table("credits", database="narrow"), backend.table("same_output")
     )
-    judged = feedback.select(*needed).inner_join(found, "feedback_id")
-    shares = backend.table("credits", database="narrow").rename(__credited="feedback_id")
-    judged = judged.left_join(shares, judged["feedback_id"] == shares["__credited"])
-    # A preference credits nobody, and stays.
-    judged = judged.mutate(
-        main=(judged["request_id"] == judged["__main"]).fill_null(True),
-        weight=judged["weight"].fill_null(1.0),
-    ).drop("__credited", "__main")
-    judged = judged.left_join(
-        same,
-        [judged["row_id"] == same["same_row"], judged["request_id"] == same["same_request"]],
-    ).drop("same_row", "same_request")
     inferences = backend.table("inferences", database="narrow")
     rewarded = labels.rewarded(judged, inferences)
     connection.execute(f"CREATE OR REPLACE TEMP TABLE rewarded AS {engine.sql_of(rewarded)}")
     horizon = None if as_of is None else ibis.timestamp(as_of).cast("timestamp('UTC')")
+    weights = (
+        artefacts.rater_weights(backend, project) if project.policy == "rater_weighted" else {}
+    )
     resolved = labels.resolve(
         backend.table("rewarded"),
         inferences,
@@ -300,6 +289,7 @@ def _label(
         class_signals=any(signal.kind == "label" for signal in project.signals.values()),
         maturity=project.maturity,
         as_of=horizon,
+        **weights,
     )
     connection.execute(f"CREATE TABLE narrow.labels AS {engine.sql_of(resolved)}")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import duckdb
@@ -15,7 +15,7 @@ from workbench.artefacts import Artefact
 from workbench.build.contexts import with_wide
 from workbench.build.sources import LakeTable
 from workbench.engine import identifier, literal
-from workbench.errors import DataError
+from workbench.errors import ConfigError, DataError
 from workbench.project import Project
 
 
@@ -57,6 +57,8 @@ def add(
         kind = artefacts.artefacts.get(made.kind)
         reads = kind.reads(made.state)
         _check(project, made, reads, (*given, *contract.WIDE_COLUMNS))
+        if not kind.columns:
+            continue
         had = enriched.columns
         wide = [name for name in reads if name not in had]
         rows = with_wide(backend, enriched, wide, project, table)
@@ -82,6 +84,40 @@ def add(
         name: ibis.null(dtype) for name, dtype in declared.items() if name not in enriched.columns
     }
     return enriched.mutate(**absent).select(*given, *declared)
+
+
+def rater_weights(
+    backend: ibis.backends.duckdb.Backend, project: Project
+) -> dict[str, ir.Table | float]:
+    """What `labels.resolve` needs of the raters, of the artefact that is pinned.
+
+    Raises
+    ------
+    ConfigError
+        If none is.
+    """
+    identity = pinned(project).get("raters")
+    if identity is None:
+        raise ConfigError(
+            "[labels] policy = 'rater_weighted' needs the weights of the raters, and none are "
+            "pinned.",
+            "Fit them on a build with another policy: workbench fit raters; then set the policy "
+            "and type: workbench build",
+        )
+    state = artefacts.load(artefacts.folder(project), identity).state
+    weights = backend.sql(weights_query(state), dialect="duckdb")
+    return {"rater_weights": weights, "other_weight": state["other"]}
+
+
+def weights_query(state: Mapping[str, Any]) -> str:
+    """Query of the weights of raters, as ``weighted_rater`` and ``rater_weight``."""
+    raters = engine.list_literal(state["weights"])
+    # A text is read as the very same DOUBLE.
+    weights = engine.list_literal(repr(weight) for weight in state["weights"].values())
+    return (
+        f"SELECT unnest(CAST({raters} AS VARCHAR[])) AS weighted_rater, "
+        f"unnest(CAST({weights} AS DOUBLE[])) AS rater_weight"
+    )
 
 
 def _pinned(project: Project) -> list[Artefact]:

@@ -30,7 +30,7 @@ SIGNAL_KINDS = (
     "implicit",
     "outcome",
 )
-LABEL_POLICIES = ("latest", "mean", "majority", "latest_per_rater_then_mean")
+LABEL_POLICIES = ("latest", "mean", "majority", "latest_per_rater_then_mean", "rater_weighted")
 FALLBACKS = ("session", "user")
 CREDIT_RULES = ("last", "uniform", "discounted")
 CLOCK_SKEWS = ("report", "correct")

@@ -127,7 +127,7 @@ def render(
         "",
         "[labels]",
         '# signals = ["thumb"]  # the deciding ones; default: kind label, else all with a reward',
-        '# policy = "latest_per_rater_then_mean"  # latest | mean | majority',
+        '# policy = "latest_per_rater_then_mean"  # latest | mean | majority | rater_weighted',
         '# maturity = "0s"',
         "",
         "[columns]",

@@ -1,0 +1,333 @@
+"""How far raters agree beyond chance: Cohen's and Fleiss' kappa, Krippendorff's alpha.
+
+A unit is an inference, judged under one signal. What the engine does is to take each rater's latest
+value and to count equal units; the figures and their bootstrap are made from those counts.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import ibis
+import ibis.expr.types as ir
+import numpy as np
+import numpy.typing as npt
+
+from workbench.formulas import canonical
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+LEVELS = ("nominal", "ordinal", "interval", "ratio")
+#: Resamples of an interval; fewer where there are very many different units.
+RESAMPLES, FEWER_RESAMPLES, MANY_PATTERNS = 1000, 200, 5000
+#: Different values up to which `ratio` compares each with each.
+MOST_VALUES = 2000
+_SEED = 20_260_301
+#: Signals of these kinds have no value that two raters could have in common.
+_WITHOUT_VALUE = ("comment", "preference", "correction")
+_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+
+
+def ratings(feedback: ir.Table, per: Sequence[str] = ()) -> ir.Table:
+    """Each rater's latest value of each signal about each inference.
+
+    Parameters
+    ----------
+    feedback
+        Rows of ``enriched_feedback``. Events that were withdrawn, that have no rater or no value,
+        and comments, preferences and corrections are left out.
+    per
+        Columns within which it is the latest.
+
+    Returns
+    -------
+    ir.Table
+        `per`, ``name``, ``request_id``, ``rater_id`` and ``value``, as values are compared
+        everywhere: unquoted, whole numbers without ``.0``, booleans as 1 and 0.
+    """
+    rows = feedback.filter(
+        ~feedback.retracted.fill_null(False),
+        feedback.rater_id.notnull(),
+        feedback.value.notnull(),
+        ~feedback.kind.isin(_WITHOUT_VALUE).fill_null(False),
+    )
+    place = ibis.row_number().over(
+        ibis.window(
+            group_by=[*per, "request_id", "name", "rater_id"],
+            order_by=[rows.feedback_ts.desc(nulls_first=False), rows.feedback_id.desc()],
+        )
+    )
+    found = rows.select(
+        *per, "name", "request_id", "rater_id", value=canonical(rows.value), __place=place
+    )
+    return found.filter(found["__place"] == 0).drop("__place")
+
+
+def unit_patterns(rated: ir.Table) -> ir.Table:
+    """Units by what was said of them, without saying by whom.
+
+    Returns
+    -------
+    ir.Table
+        ``name``; ``pattern``, each value with the number of raters who gave it; ``n`` units.
+    """
+    counts = rated.group_by("name", "request_id", "value").agg(k=rated.count())
+    said = ibis.struct({"value": counts.value, "k": counts.k})
+    units = counts.group_by("name", "request_id").agg(pattern=said.collect(order_by=counts.value))
+    return units.group_by("name", "pattern").agg(n=units.count())
+
+
+def pair_counts(rated: ir.Table, least: int) -> ir.Table:
+    """How often two raters gave which two values to the same unit.
+
+    Returns
+    -------
+    ir.Table
+        ``name``, ``rater_a``, ``rater_b``, ``value_a``, ``value_b``, ``n``, for pairs of raters
+        with at least `least` units in common.
+    """
+    other = rated.view()
+    both = rated.join(
+        other,
+        [
+            rated.request_id == other.request_id,
+            rated.name == other.name,
+            rated.rater_id < other.rater_id,
+        ],
+        rname="other_{name}",
+    ).select(
+        name=rated["name"],
+        rater_a=rated.rater_id,
+        rater_b=other.rater_id,
+        value_a=rated.value,
+        value_b=other.value,
+    )
+    pair = ["name", "rater_a", "rater_b"]
+    cells = both.group_by(*pair, "value_a", "value_b").agg(n=both.count())
+    cells = cells.mutate(__of_pair=cells.n.sum().over(ibis.window(group_by=pair)))
+    return cells.filter(cells["__of_pair"] >= least).drop("__of_pair")
+
+
+def number(text: str) -> float:
+    """A value as a finite number; NaN where it is none."""
+    value = float(text) if _NUMBER.fullmatch(text) else np.nan
+    return value if np.isfinite(value) else np.nan
+
+
+@dataclass(frozen=True)
+class Units:
+    """Units of one signal, equal ones counted.
+
+    Attributes
+    ----------
+    values
+        The values, in the order of numbers if they are numbers, else of texts.
+    n
+        Units of each pattern.
+    of_pattern, of_value, k
+        Raters who gave a value in a pattern, one entry each.
+    single
+        Units with one rating, which tell nothing and are in no pattern.
+    """
+
+    values: tuple[str, ...]
+    n: Floats
+    of_pattern: Ints
+    of_value: Ints
+    k: Floats
+    single: int
+
+    @property
+    def m(self) -> Floats:
+        """Ratings of a unit of each pattern."""
+        return np.bincount(self.of_pattern, self.k, len(self.n)).astype(np.float64)
+
+    @property
+    def numbers(self) -> Floats:
+        """The values as numbers; NaN where one is none."""
+        return np.array([number(value) for value in self.values])
+
+
+def units_of(patterns: Sequence[Mapping[str, Any]]) -> Units:
+    """Rows of `unit_patterns` of one signal as arrays, in an order of their own."""
+    plural, single = [], 0
+    for row in patterns:
+        said = sorted((entry["value"], entry["k"]) for entry in row["pattern"])
+        if sum(k for _, k in said) < 2:
+            single += row["n"]
+        else:
+            plural.append((said, row["n"]))
+    plural.sort()
+    texts = sorted({value for said, _ in plural for value, _ in said})
+    if all(np.isfinite(number(text)) for text in texts):
+        texts.sort(key=lambda text: (number(text), text))
+    place = {text: i for i, text in enumerate(texts)}
+    flat = [(i, place[value], k) for i, (said, _) in enumerate(plural) for value, k in said]
+    columns = np.array(flat, dtype=np.int64).reshape(-1, 3)
+    return Units(
+        values=tuple(texts),
+        n=np.array([n for _, n in plural], dtype=np.float64),
+        of_pattern=columns[:, 0],
+        of_value=columns[:, 1],
+        k=columns[:, 2].astype(np.float64),
+        single=single,
+    )
+
+
+def alpha(units: Units, level: str) -> Callable[[Floats], float]:
+    """Krippendorff's alpha of units as a function of how often each pattern occurs.
+
+    ``1 - (n - 1) sum(o_ck d_ck) / sum(n_c n_k d_ck)`` over the coincidences ``o_ck`` of the values
+    within units with two ratings or more, each unit's pairs counted ``1 / (m - 1)`` times
+    (Krippendorff 2011, Computing Krippendorff's alpha-reliability). The squared difference ``d`` is
+    1 for different values (nominal), that of the mid-ranks (ordinal), of the numbers (interval), or
+    of the numbers over their sum (ratio). NaN where only one value occurs, or the values are no
+    numbers (below zero, for a ratio).
+    """
+    size, m = len(units.values), units.m
+    numbers = units.numbers
+    unfit = level != "nominal" and bool(np.isnan(numbers).any())
+    if unfit or (level == "ratio" and ((numbers < 0).any() or size > MOST_VALUES)):
+        return lambda n: np.nan
+
+    def within(v: Floats) -> Floats:
+        """Sum of squared differences of the pairs of a unit, in both orders, over m - 1."""
+        s = np.bincount(units.of_pattern, units.k * v[units.of_value], len(m))
+        q = np.bincount(units.of_pattern, units.k * v[units.of_value] ** 2, len(m))
+        return 2.0 * (m * q - s * s) / (m - 1.0)
+
+    same = np.bincount(units.of_pattern, units.k * (units.k - 1.0), len(m)) / (m - 1.0)
+    ratios = _ratios(numbers) if level == "ratio" else np.empty((0, 0))
+    fixed = _within_ratios(units, ratios) if level == "ratio" else np.empty(0)
+
+    def value(n: Floats) -> float:
+        total = np.bincount(units.of_value, n[units.of_pattern] * units.k, size)
+        if (total > 0).sum() < 2:
+            return np.nan
+        whole = total.sum()
+        if level == "nominal":
+            observed, expected = whole - n @ same, whole**2 - total @ total
+        elif level == "ratio":
+            observed, expected = n @ fixed, total @ ratios @ total
+        else:
+            v = np.cumsum(total) - total / 2.0 if level == "ordinal" else numbers
+            v = v - total @ v / whole
+            observed = n @ within(v)
+            expected = 2.0 * (whole * (total @ v**2) - (total @ v) ** 2)
+        return float(1.0 - (whole - 1.0) * observed / expected)
+
+    return value
+
+
+def _ratios(numbers: Floats) -> Floats:
+    """``((c - k) / (c + k))^2`` of every two numbers."""
+    sums = numbers[:, None] + numbers[None, :]
+    differences = numbers[:, None] - numbers[None, :]
+    return (differences / np.where(sums == 0.0, 1.0, sums)) ** 2
+
+
+def _within_ratios(units: Units, ratios: Floats) -> Floats:
+    """The sum of `ratios` over the pairs of a unit of each pattern, in both orders, over m - 1."""
+    found = np.zeros(len(units.n))
+    ends = np.searchsorted(units.of_pattern, np.arange(len(units.n) + 1))
+    for i, (first, last) in enumerate(itertools.pairwise(ends)):
+        k, v = units.k[first:last], units.of_value[first:last]
+        found[i] = k @ ratios[np.ix_(v, v)] @ k
+    return found / (units.m - 1.0)
+
+
+def fleiss(units: Units) -> tuple[Units, Callable[[Floats], float]]:
+    """Fleiss' kappa (Fleiss 1971) of the units that equally many raters judged.
+
+    It is not defined for units with different numbers of ratings. Where they differ, the units with
+    the most frequent number are taken, of two the larger; `Units` returned are those.
+    """
+    m = units.m
+    if len(m):
+        sizes = np.unique(m)
+        often = [units.n[m == size].sum() for size in sizes]
+        chosen = m == sizes[::-1][int(np.argmax(often[::-1]))]
+        units = _only(units, chosen)
+        m = units.m
+    size = len(units.values)
+    agreed = np.bincount(units.of_pattern, units.k * (units.k - 1.0), len(m)) / (m * (m - 1.0))
+
+    def value(n: Floats) -> float:
+        shares = np.bincount(units.of_value, n[units.of_pattern] * units.k, size)
+        if (shares > 0).sum() < 2:
+            return np.nan
+        shares = shares / shares.sum()
+        return _kappa(float(n @ agreed / n.sum()), float(shares @ shares))
+
+    return units, value
+
+
+def _only(units: Units, chosen: npt.NDArray[np.bool_]) -> Units:
+    kept = chosen[units.of_pattern]
+    place = np.cumsum(chosen, dtype=np.int64) - 1
+    return Units(
+        values=units.values,
+        n=units.n[chosen],
+        of_pattern=place[units.of_pattern[kept]],
+        of_value=units.of_value[kept],
+        k=units.k[kept],
+        single=units.single,
+    )
+
+
+def cohen(cells: Sequence[Mapping[str, Any]]) -> tuple[Floats, Callable[[Floats], float]]:
+    """Cohen's kappa (Cohen 1960) of two raters, from rows of `pair_counts` about them.
+
+    Returns
+    -------
+    tuple
+        The units of each pair of values, and kappa as a function of those.
+    """
+    ordered = sorted(cells, key=lambda row: (row["value_a"], row["value_b"]))
+    texts = sorted({row[name] for row in ordered for name in ("value_a", "value_b")})
+    place = {text: i for i, text in enumerate(texts)}
+    a = np.array([place[row["value_a"]] for row in ordered], dtype=np.int64)
+    b = np.array([place[row["value_b"]] for row in ordered], dtype=np.int64)
+
+    def value(n: Floats) -> float:
+        first, second = np.bincount(a, n, len(texts)), np.bincount(b, n, len(texts))
+        if ((first > 0) | (second > 0)).sum() < 2:
+            return np.nan
+        whole = n.sum()
+        return _kappa(float(n[a == b].sum() / whole), float(first @ second / whole**2))
+
+    return np.array([row["n"] for row in ordered], dtype=np.float64), value
+
+
+def _kappa(observed: float, expected: float) -> float:
+    return (observed - expected) / (1.0 - expected)
+
+
+def interval(
+    n: Floats, value: Callable[[Floats], float], resamples: int | None = None
+) -> tuple[float | None, float | None]:
+    """95 % percentile interval by drawing as many units again, with replacement.
+
+    There is none where all draws give the same, such as those of raters who always agreed: it would
+    have no width, however few units there are.
+    """
+    whole = int(n.sum())
+    if whole < 2:
+        return None, None
+    if resamples is None:
+        resamples = RESAMPLES if len(n) <= MANY_PATTERNS else FEWER_RESAMPLES
+    rng = np.random.default_rng(_SEED)
+    shares = n / n.sum()
+    drawn = np.array(
+        [value(rng.multinomial(whole, shares).astype(np.float64)) for _ in range(resamples)]
+    )
+    drawn = drawn[np.isfinite(drawn)]
+    if len(drawn) < resamples / 2 or np.ptp(drawn) < 1e-12:
+        return None, None
+    low, high = np.quantile(drawn, (0.025, 0.975))
+    return float(low), float(high)

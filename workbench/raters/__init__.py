@@ -1,0 +1,10 @@
+"""Raters: how far they agree, how reliable each is, who looks like a bot, and what labels owe them.
+
+All of it is over ``enriched_feedback``, each signal by itself, for two signals ask two questions.
+"""
+
+from __future__ import annotations
+
+from workbench.raters._policies import compared, pinned_weights, policies, resolved, votes
+
+__all__ = ["compared", "pinned_weights", "policies", "resolved", "votes"]

@@ -1,0 +1,175 @@
+"""How labels would change under each policy, and the votes that they are made from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import ibis
+import ibis.expr.types as ir
+
+from workbench import artefacts, formulas, labels
+from workbench.build.artefacts import weights_query
+from workbench.configuration import LABEL_POLICIES
+from workbench.project import Project
+from workbench.query import Build
+
+
+def judged(build: Build) -> ir.Table:
+    """The attributed events of a build with their rewards, as `labels.resolve` takes them."""
+    feedback, attribution, credits, inferences = (
+        build.table(name, narrow=True)
+        for name in ("feedback", "attribution", "credits", "inferences")
+    )
+    events = labels.judged(feedback, attribution, credits, _same_output(build))
+    return labels.rewarded(events, inferences)
+
+
+def _same_output(build: Build) -> ir.Table:
+    """Whether each correction equals the output; wide columns are read only if there are any."""
+    kept = ("row_id", "feedback_id", "kind")
+    corrections = build.table("feedback", narrow=True).select(*kept)
+    corrections = corrections.filter(corrections.kind == "correction")
+    if not build.execute(corrections.limit(1)).num_rows:
+        return corrections.select(
+            same_row="row_id",
+            same_request=ibis.null("string"),
+            same_output=ibis.null("boolean"),
+        )
+    corrected = build.table("feedback").select("feedback_id", "corrected_output")
+    outputs = build.table("inferences").select("request_id", "output")
+    credits = build.table("credits", narrow=True).select("feedback_id", "request_id")
+    rows = corrections.inner_join(credits, "feedback_id").inner_join(corrected, "feedback_id")
+    rows = rows.inner_join(outputs, "request_id")
+    return rows.select(
+        same_row=rows.row_id,
+        same_request=rows.request_id,
+        same_output=rows.corrected_output == rows.output,
+    )
+
+
+def votes(build: Build, project: Project) -> ir.Table:
+    """What each rater says last of each inference under each deciding signal."""
+    return labels.votes(judged(build), build.table("inferences", narrow=True), **_deciding(project))
+
+
+def _deciding(project: Project) -> dict[str, Any]:
+    return {
+        "signals": project.label_signals,
+        "class_signals": any(signal.kind == "label" for signal in project.signals.values()),
+    }
+
+
+def resolved(
+    build: Build, project: Project, policy: str, weights: Mapping[str, Any] | None = None
+) -> ir.Table:
+    """The labels of a build under another policy; all else is as the project says.
+
+    Parameters
+    ----------
+    build, project
+        The build, and its project.
+    policy
+        One of `LABEL_POLICIES`.
+    weights
+        State of an artefact of kind ``raters``, for ``rater_weighted``.
+    """
+    as_of = build.manifest["as_of"]
+    given: dict[str, Any] = {}
+    if weights is not None:
+        given["rater_weights"] = build.query_table(weights_query(weights))
+        given["other_weight"] = weights["other"]
+    return labels.resolve(
+        judged(build),
+        build.table("inferences", narrow=True),
+        policy=policy,
+        maturity=project.maturity,
+        as_of=None if as_of is None else ibis.timestamp(as_of).cast("timestamp('UTC')"),
+        **_deciding(project),
+        **given,
+    )
+
+
+def pinned_weights(project: Project) -> Mapping[str, Any] | None:
+    """State of the artefact of kind ``raters`` that is pinned, if one is."""
+    place = artefacts.folder(project)
+    identity = artefacts.pinned(place).get("raters")
+    return None if identity is None else artefacts.load(place, identity).state
+
+
+def compared(build: Build, project: Project, policy: str) -> ir.Table:
+    """The labels of a build beside those under another policy.
+
+    Returns
+    -------
+    ir.Table
+        ``request_id``; ``label`` and ``reward`` in the build; ``other_label``, ``other_reason``,
+        ``other_reward`` under the policy; ``changed``: whether the label is another one.
+    """
+    weights = pinned_weights(project) if policy == "rater_weighted" else None
+    other = resolved(build, project, policy, weights).select(
+        other_id="request_id", other_label="label", other_reason="label_reason",
+        other_reward="reward",
+    )  # fmt: skip
+    now = build.table("labels", narrow=True).select("request_id", "label", "reward")
+    both = now.inner_join(other, now.request_id == other.other_id).drop("other_id")
+    return both.mutate(changed=~both.label.identical_to(both.other_label))
+
+
+def policies(build: Build, project: Project) -> list[dict[str, Any]]:
+    """How labels would change under each policy.
+
+    Parameters
+    ----------
+    build, project
+        The build, and its project.
+
+    Returns
+    -------
+    list of dict
+        For each policy ``policy``; ``configured``: whether it is the build's; ``n`` inferences with
+        deciding events; ``n_labelled``; ``n_changed`` whose label is another one than in the build
+        or is gone, ``share_changed`` with its Wilson interval ``low``, ``high``; ``n_tie``,
+        ``share_tie``; ``reward_mean`` with its interval ``reward_low``, ``reward_high``;
+        ``reason``: ``no_weights`` where no artefact ``raters`` is pinned.
+    """
+    found = []
+    for policy in LABEL_POLICIES:
+        row: dict[str, Any] = dict.fromkeys(_COLUMNS)
+        if policy == "rater_weighted" and pinned_weights(project) is None:
+            row["reason"] = "no_weights"
+        else:
+            row |= _sums(build, compared(build, project, policy))
+        found.append(row | {"policy": policy, "configured": policy == project.policy})
+    return found
+
+
+_COLUMNS = (
+    "policy", "configured", "n", "n_labelled", "n_changed", "share_changed", "low", "high",
+    "n_tie", "share_tie", "reward_mean", "reward_low", "reward_high", "reason",
+)  # fmt: skip
+
+
+def _sums(build: Build, rows: ir.Table) -> dict[str, Any]:
+    counts = rows.aggregate(
+        n=rows.count(),
+        n_labelled=rows.other_label.count(),
+        n_changed=rows.changed.sum().fill_null(0).cast("int64"),
+        n_tie=(rows.other_reason == "tie").sum().fill_null(0).cast("int64"),
+        n_rewarded=rows.other_reward.count(),
+        reward_mean=rows.other_reward.mean(),
+        spread=rows.other_reward.var(),
+    )
+    n = counts.n.cast("float64").nullif(0.0)
+    low, high = formulas.wilson(counts.n_changed, counts.n)
+    ends = formulas.normal_interval(counts.reward_mean, counts.spread, counts.n_rewarded)
+    counts = counts.mutate(
+        share_changed=counts.n_changed.cast("float64") / n,
+        low=low,
+        high=high,
+        share_tie=counts.n_tie.cast("float64") / n,
+        reward_low=ends[0],
+        reward_high=ends[1],
+    ).drop("n_rewarded", "spread")
+    (row,) = build.execute(counts).to_pylist()
+    return {**row, "reason": None if row["n"] else "empty"}
