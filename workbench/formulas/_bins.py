@@ -15,7 +15,11 @@ BIN_RULES: tuple[str, ...] = get_args(BinRule)
 
 
 def bin_index(
-    p: ir.NumericValue, bins: int | ir.IntegerValue, rule: str = "numpy"
+    p: ir.NumericValue,
+    bins: int | ir.IntegerValue,
+    rule: str = "numpy",
+    *,
+    inside: bool = False,
 ) -> ir.IntegerValue:
     """Equal-width bin of a probability, counted from 0, exact at the edges.
 
@@ -42,6 +46,8 @@ def bin_index(
         Number of bins; a value of a query is taken as it is, and must be at least 1.
     rule
         One of `BIN_RULES`.
+    inside
+        Whether `p` is known to be in [0, 1], so that it need not be asked of every row again.
 
     Returns
     -------
@@ -74,6 +80,8 @@ def bin_index(
     else:
         index = guess + (value >= above).cast("int64") - (value < below).cast("int64")
     index = ibis.least(index, bins - 1)
+    if inside and rule not in ("guo", "torchmetrics"):
+        return index.cast("int64")
     branches = [((value >= 0.0) & (value <= 1.0) & ~value.isnan(), index)]
     if rule == "guo":
         branches.insert(0, (value == 0.0, ibis.null("int64")))

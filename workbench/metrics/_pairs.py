@@ -8,7 +8,7 @@ import ibis
 import ibis.expr.types as ir
 import numpy as np
 
-from workbench.formulas import BIN_RULES, bin_index, probability
+from workbench.formulas import BIN_RULES, bin_index
 from workbench.metrics._metric import Param, State
 
 #: Rules whose edges follow the values.
@@ -31,9 +31,19 @@ BIN_PARAMS = {
 def pairs(table: ir.Table, by: tuple[str, ...]) -> ir.Table:
     """The columns `by`, ``p``, ``y`` and ``weight`` of the rows that have a calibration pair."""
     named = table.select(
-        *by, "weight", p=probability(table.calibration_p), y=probability(table.calibration_y)
+        *by,
+        "weight",
+        p=table.calibration_p.cast("float64"),
+        y=table.calibration_y.cast("float64"),
     )
-    return named.filter(named.p.notnull() & named.y.notnull())
+    # NaN is greater than any number, for DuckDB as for Spark, so it is left out too.
+    return named.filter(named.p >= 0.0, named.p <= 1.0, named.y >= 0.0, named.y <= 1.0)
+
+
+def is_weighted(table: ir.Table) -> bool:
+    """Whether rows may weigh something else than 1; if not, a count does for three sums."""
+    values = getattr(table.op(), "values", {})
+    return not isinstance(values.get("weight"), ibis.expr.operations.Literal)
 
 
 def cells(
@@ -53,12 +63,18 @@ def cells(
         binned = _by_mass(rows, by, bins, bin_rule)
     else:
         w = rows.weight
-        binned = rows.mutate(bin=bin_index(rows.p, bins, bin_rule), rows=1, n=w, ww=w * w)
-    added = {"rows": binned["rows"].sum(), "n": binned.n.sum(), "ww": binned.ww.sum()}
-    power = binned.n
+        index = bin_index(rows.p, bins, bin_rule, inside=True)
+        binned = rows.mutate(bin=index, rows=1, n=w, ww=w * w)
+    if bin_rule in MASS_RULES or is_weighted(table):
+        added = {"rows": binned["rows"].sum(), "n": binned.n.sum(), "ww": binned.ww.sum()}
+        power = binned.n * binned.p
+    else:
+        count = binned.count()
+        added = {"rows": count, "n": count.cast("float64"), "ww": count.cast("float64")}
+        power = binned.p
     for k in range(1, powers + 1):
-        power = power * binned.p
         added[f"s{'p' * k}"] = power.sum()
+        power = power * binned.p
     found = binned.aggregate(by=[*by, "bin", "y"], **added)
     # Cells in a fixed order, because the resampling goes by their position.
     return found.order_by([*by, "bin", "y"])
