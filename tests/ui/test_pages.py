@@ -18,7 +18,10 @@ from workbench import engine
 from workbench.query import open_build
 from workbench.ui import data
 
-PAGES = ("overview", "explore", "record", "sql", "export")
+PAGES = (
+    *("overview", "explore", "reliability", "groups", "uncertainty", "drift"),
+    *("record", "sql", "export"),
+)
 Open = Callable[..., AppTest]
 
 

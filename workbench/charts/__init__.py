@@ -6,18 +6,28 @@ Every mark carries its group in ``customdata``, which is what a click returns.
 
 from __future__ import annotations
 
-from workbench.charts._calibration import calibration
+from workbench.charts._calibration import calibration, panels
 from workbench.charts._chart import FEW, Chart, count, group_name
 from workbench.charts._counts import counts, funnel
+from workbench.charts._drift import chunk_name, drift
 from workbench.charts._groups import metric_by_group
+from workbench.charts._intervals import intervals
+from workbench.charts._uncertainty import captured, distribution, error_rates
 
 __all__ = [
     "FEW",
     "Chart",
     "calibration",
+    "captured",
+    "chunk_name",
     "count",
     "counts",
+    "distribution",
+    "drift",
+    "error_rates",
     "funnel",
     "group_name",
+    "intervals",
     "metric_by_group",
+    "panels",
 ]

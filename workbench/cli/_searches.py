@@ -70,31 +70,12 @@ def print_drift(rows: Sequence[dict[str, Any]], as_json: bool) -> None:
 
 
 def _print_columns(rows: Sequence[dict[str, Any]]) -> None:
-    by_column: dict[tuple[str, str], list[dict[str, Any]]] = {}
-    for row in rows:
-        if row["period"] == "analysis":
-            by_column.setdefault((row["column"], row["method"]), []).append(row)
-    lines = []
-    for (column, method), chunks in by_column.items():
-        alerts = [row for row in chunks if row["alert"]]
-        known = [row for row in chunks if row["value"] is not None]
-        last = known[-1] if known else chunks[-1]
-        lines.append(
-            (
-                column,
-                method,
-                len(chunks),
-                len(alerts) if last["threshold"] is not None else None,
-                (alerts[0]["from"] or alerts[0]["chunk"]) if alerts else None,
-                last["value"],
-                last["lower"],
-                last["threshold"],
-            )
-        )
-    lines.sort(key=lambda line: -(line[3] or 0))
-    print_table(
-        ("column", "method", "chunks", "alerts", "first_alert", "last", "lower", "threshold"), lines
-    )
+    from workbench.drift import by_column
+
+    names = (
+        "column", "method", "chunks", "alerts", "first_alert", "last", "lower", "threshold",
+    )  # fmt: skip
+    print_table(names, [[line[name] for name in names] for line in by_column(rows)])
 
 
 def print_worst(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from workbench.drift._columns import METHODS
-from workbench.drift._drift import CBPE_BLIND, DEVIATIONS, drift
+from workbench.drift._drift import CBPE_BLIND, DEVIATIONS, chunks_query, drift
+from workbench.drift._summary import by_column
 
-__all__ = ["CBPE_BLIND", "DEVIATIONS", "METHODS", "drift"]
+__all__ = ["CBPE_BLIND", "DEVIATIONS", "METHODS", "by_column", "chunks_query", "drift"]

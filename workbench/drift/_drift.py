@@ -79,13 +79,7 @@ def drift(
     there is none.
     """
     size = _chunks.checked(every)
-    special, named = _special(build, columns)
-    wanted = _columns.columns_of(build, named, methods) if named or not columns else ()
-    selected = {f"c{i}": column.sql for i, column in enumerate(wanted)}
-    if ATTRIBUTIONS in special:
-        selected[ATTRIBUTIONS] = "attributions"
-    if EXPECTED in special:
-        selected |= _expected.NEEDS
+    special, wanted, selected = _selected(build, columns, methods)
     found = []
     with scratch(build, _chunks.chunked(build, selected, size, reference, where)) as rows:
         chunks = _chunks.summaries(rows, size)
@@ -105,6 +99,36 @@ def drift(
             for measure, values in _expected.expected(rows).items():
                 found += _rows(f"{EXPECTED}_{measure}", "cbpe", chunks, values)
     return found
+
+
+def chunks_query(
+    build: Build,
+    columns: Sequence[str] = (),
+    *,
+    every: str | int = "week",
+    reference: str | None = None,
+    where: str | None = None,
+) -> str:
+    """Query of the rows that `drift` compares: ``chunk``, ``reference``, ``row_ts``, columns.
+
+    The parameters are those of `drift`.
+    """
+    _, _, selected = _selected(build, columns, ())
+    return _chunks.chunked(build, selected, _chunks.checked(every), reference, where)
+
+
+def _selected(
+    build: Build, columns: Sequence[str], methods: Sequence[str]
+) -> tuple[set[str], Sequence[Column], dict[str, str]]:
+    """What is asked for that is no column, the columns, and the SQL of both by name."""
+    special, named = _special(build, columns)
+    wanted = _columns.columns_of(build, named, methods) if named or not columns else ()
+    selected = {f"c{i}": column.sql for i, column in enumerate(wanted)}
+    if ATTRIBUTIONS in special:
+        selected[ATTRIBUTIONS] = "attributions"
+    if EXPECTED in special:
+        selected |= _expected.NEEDS
+    return special, wanted, selected
 
 
 def _special(build: Build, columns: Sequence[str]) -> tuple[set[str], list[str]]:

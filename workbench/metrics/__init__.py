@@ -40,12 +40,14 @@ from workbench.metrics._metric import (
 )
 from workbench.metrics._pairs import pairs
 from workbench.metrics._simple import labelled, simple_sums, simple_values
+from workbench.metrics._uncertain import SCORES as UNCERTAINTY_SCORES
 
 __all__ = [
     "CELL_SUMS",
-    "SIZES",
     "FAMILIES",
     "REASONS",
+    "SIZES",
+    "UNCERTAINTY_SCORES",
     "VALUE_SUMS",
     "Estimate",
     "Guide",

@@ -19,9 +19,11 @@ from workbench.configuration import load
 from workbench.contract import bundle_path
 from workbench.datasets import Slice
 from workbench.errors import NotFoundError, QueryError, WorkbenchError
+from workbench.guide import Guide
+from workbench.macros import macros as views
 from workbench.measure import RELATION as RELATION
-from workbench.measure import measure
-from workbench.metrics import evaluate, metrics
+from workbench.measure import measure, rows_query
+from workbench.metrics import evaluate, metrics, parse_calls
 from workbench.query import Build, open_build, read_manifest
 
 HEADLINE = ("accuracy", "brier_score", "ece", "reward_mean", "label_coverage", "selection_rate")
@@ -137,6 +139,11 @@ def findings(source: Build) -> list[str]:
 def about(metric: str) -> str:
     """Say what a metric is, in one sentence."""
     return metrics.get(metric).about
+
+
+def guide(name: str) -> Guide:
+    """What a metric, or else a view with parameters, says of itself."""
+    return metrics.get(name).guide if name in metrics.names() else views.get(name).guide
 
 
 @cached

@@ -16,7 +16,11 @@ from workbench import engine
 from workbench.running import RunningQuery
 
 _FILTERS = ("model", "label", "from", "to", "where")
-_CHOICES = ("chart", "metric", "by", "group", "q", "request", "relation", "limit", "format")
+_CHOICES = (
+    *("chart", "metric", "by", "group", "q", "request", "relation", "limit", "format"),
+    *("bins", "rule", "split", "panel", "bin", "by2", "least", "cell", "doubt", "tenth", "range"),
+    *("sure", "column", "method", "every", "since", "chunk", "promise", "worst", "search", "moved"),
+)
 
 #: How a missing label or group is called in a list of choices.
 NONE = "(none)"

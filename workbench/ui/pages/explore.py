@@ -34,12 +34,20 @@ groups = data.groups(build, condition, by)
 pick = state.pick_from("marks", "group")
 if kind == "calibration":
     marks = data.calibration(build, condition)
-    parts.chart_card(charts.calibration(marks), marks, key="marks", on_pick=pick)
+    chart = charts.calibration(marks)
+    parts.chart_card(chart, marks, key="marks", on_pick=pick, guides=("calibration",))
 else:
     marks = data.measured(build, (metric,), condition, by)
     marks = words.in_order(marks, [name for name, _ in groups])
     chart = charts.metric_by_group(marks, metric=metric, by=by, percent=metric in words.SHARES)
-    parts.chart_card(chart, words.chart_rows(marks, dict(groups)), key="marks", on_pick=pick)
+    parts.chart_card(
+        chart,
+        words.chart_rows(marks, dict(groups)),
+        key="marks",
+        on_pick=pick,
+        sql=data.compiled(build, (metric,), condition, (by,)),
+        guides=(metric,),
+    )
 
 group = parts.group_choice(groups)
 value = state.value_of(group)

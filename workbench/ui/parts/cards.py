@@ -10,24 +10,27 @@ import streamlit as st
 
 from workbench.charts import Chart
 from workbench.ui.parts import words
+from workbench.ui.parts.guides import how_to_read
 
 _KEPT = {"displayModeBar": False}
 
 
-def metric_card(row: dict[str, Any], about: str) -> None:
+def metric_card(row: dict[str, Any], about: str, width: int = 215) -> None:
     """Show one metric: value, interval and n, or why it is not defined."""
-    with st.container(border=True, width=215):
+    with st.container(border=True, width=width):
         st.metric(
             words.metric_name(row["metric"]), words.number(row["metric"], row["value"]), help=about
         )
         st.caption(words.interval(row))
 
 
-def metric_row(rows: Sequence[dict[str, Any]], about: Callable[[str], str]) -> None:
+def metric_row(
+    rows: Sequence[dict[str, Any]], about: Callable[[str], str], width: int = 215
+) -> None:
     """Show metrics side by side; they wrap on a narrow screen."""
     with st.container(horizontal=True):
         for row in rows:
-            metric_card(row, about(row["metric"].split("(")[0]))
+            metric_card(row, about(row["metric"].split("(")[0]), width)
 
 
 def chart_card(
@@ -36,8 +39,28 @@ def chart_card(
     *,
     key: str,
     on_pick: Callable[[], None] | None = None,
+    said: str = "",
+    sql: str | None = None,
+    guides: Sequence[str] = (),
+    also: str = "",
 ) -> None:
-    """Draw a chart, its sentence, and its numbers as a table."""
+    """Draw a chart, its sentence, and its numbers as a table.
+
+    Parameters
+    ----------
+    chart, table
+        The chart and its numbers.
+    key
+        Key of the chart, where a click is kept.
+    on_pick
+        What happens on a click.
+    said
+        On how many rows it rests, and what else is to be said under it.
+    sql
+        The query behind it.
+    guides, also
+        As `how_to_read` takes them.
+    """
     st.plotly_chart(
         chart.figure,
         key=key,
@@ -46,7 +69,13 @@ def chart_card(
         on_select=on_pick or "ignore",
         selection_mode="points",
     )
-    st.caption(chart.alt)
+    st.caption(f"{chart.alt}  \n{said}" if said else chart.alt)
+    if sql or guides or also:
+        with st.container(horizontal=True):
+            if sql:
+                view_sql(sql)
+            if guides or also:
+                how_to_read(guides, also=also)
     with st.expander("Data", icon=":material/table:"):
         data = table if isinstance(table, pa.Table) else pa.Table.from_pylist(list(table))
         st.dataframe(data, hide_index=True, alt=f"The numbers of the chart. {chart.alt}")

@@ -44,6 +44,24 @@ def no_labels(n: int) -> None:
     )
 
 
+def no_scores() -> None:
+    """Say that no row has a probability."""
+    st.info(
+        "No inference has a probability, so there is nothing to be sure or unsure of. Map the "
+        "model's `score` or `confidence` in `workbench.toml`, then run `workbench build`.",
+        icon=":material/question_mark:",
+    )
+
+
+def no_clock() -> None:
+    """Say that no row has a time."""
+    st.info(
+        "No inference has a time, so there are no weeks to compare. Map `ts` in "
+        "`workbench.toml`, or compare chunks of so many rows: type a number under Chunks.",
+        icon=":material/schedule:",
+    )
+
+
 def few_labels(n: int, least: int) -> None:
     """Warn that there are too few labels to conclude much."""
     st.warning(

@@ -12,6 +12,18 @@ _FOLDER = Path(__file__).parents[1] / "pages"
 _PAGES = {
     "overview": ("Overview", ":material/dashboard:", "What came in and what the model got wrong."),
     "explore": ("Explore", ":material/query_stats:", "Filter, chart, and the rows behind a mark."),
+    "reliability": (
+        "Reliability",
+        ":material/target:",
+        "Whether probabilities mean what they say.",
+    ),
+    "groups": ("Groups", ":material/groups:", "Whom the model serves worse, and who is heard."),
+    "uncertainty": (
+        "Uncertainty",
+        ":material/psychology_alt:",
+        "Whether the model knows when it is wrong.",
+    ),
+    "drift": ("Drift", ":material/timeline:", "What has moved over time, and for whom."),
     "record": ("Record", ":material/article:", "One inference opened whole."),
     "sql": ("SQL", ":material/database:", "Ask the build in SQL."),
     "export": ("Export", ":material/download:", "Take a slice away as a file."),

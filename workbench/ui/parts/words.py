@@ -37,6 +37,13 @@ NAMES = {
     "accuracy": "Accuracy",
     "brier_score": "Brier score",
     "ece": "Calibration error",
+    "calibration_noise_floor": "By chance alone",
+    "mce": "Largest error of a bin",
+    "smooth_ece": "Smooth error",
+    "brier_reliability": "Brier: reliability",
+    "brier_resolution": "Brier: resolution",
+    "brier_uncertainty": "Brier: uncertainty",
+    "roc_auc": "ROC AUC",
     "reward_mean": "Mean reward",
     "label_coverage": "Label coverage",
     "selection_rate": "Selection rate",
@@ -45,7 +52,8 @@ NAMES = {
 
 def metric_name(metric: str) -> str:
     """How a metric is called in a heading."""
-    return NAMES.get(metric, metric.replace("_", " ").capitalize())
+    name = metric.split("(")[0]
+    return NAMES.get(name, name.replace("_", " ").capitalize())
 
 
 def number(metric: str, value: float | None) -> str:
