@@ -37,6 +37,14 @@ FROM source
 kind = "label"
 """
 
+OVER_CLASSES = """
+SELECT avg(confidence) AS mean_confidence,
+       avg(-ln(probabilities[label_index + 1])) AS nll,
+       avg(list_sum([p * p FOR p IN probabilities]) + 1
+           - 2 * probabilities[label_index + 1]) AS brier
+FROM enriched_inferences
+"""
+
 FORECASTS = """
 [inferences]
 source = "{raw}"
@@ -84,6 +92,13 @@ def test_vgg_on_cifar(real_data: Path, tmp_path: Path) -> None:
         assert found[call]["value"] == pytest.approx(value, abs=6e-7), call
         assert found[call]["n"] == 10_000
         assert found[call]["low"] < value < found[call]["high"]
+    # Over all classes, and not only the predicted one.
+    done = run("--project", tmp_path / "cifar", "sql", OVER_CLASSES, "--format", "json")
+    assert done.code == 0, done.err
+    (row,) = json.loads(done.out)
+    assert row["mean_confidence"] == pytest.approx(0.97557, abs=6e-6)
+    assert row["nll"] == pytest.approx(0.257065, abs=1e-6)
+    assert row["brier"] == pytest.approx(0.105446, abs=6e-7)
 
 
 @pytest.mark.parametrize(
