@@ -127,11 +127,12 @@ def value_estimate(
     if not sums["wi"] > 0:
         # The other policy would have taken none of the logged actions.
         return Estimate(reason="not_applicable")
-    effective = _ratio(sums["wi"] ** 2, sums["wwii"])
+    # Not **: a power that is too large is an error, a product is infinite.
+    effective = _ratio(sums["wi"] * sums["wi"], sums["wwii"])
     if not all(map(math.isfinite, sums.values())) or not effective >= min_effective:
         return Estimate(reason="few_effective")
     value, square = of(sums)
-    rows = sums["w"] ** 2 / sums["ww"]
+    rows = sums["w"] * sums["w"] / sums["ww"]
     low: float | None = None
     high: float | None = None
     if square > 0 and rows > 1:
@@ -150,7 +151,7 @@ def snips(sums: dict[str, float]) -> tuple[float, float]:
     """Value of its self-normalised form, and the mean square of its influence function."""
     value = sums["wir"] / sums["wi"]
     square = sums["wiirr"] - 2 * value * sums["wiir"] + value * value * sums["wii"]
-    return value, square * sums["w"] / sums["wi"] ** 2
+    return value, square * sums["w"] / (sums["wi"] * sums["wi"])
 
 
 def _ratio(above: float, below: float) -> float:

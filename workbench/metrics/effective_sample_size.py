@@ -34,7 +34,8 @@ def estimate(state: State, /, **_params: Any) -> Estimate:
     sums = sums_of(state)
     if not sums["wii"] > 0 or not math.isfinite(sums["wii"]):
         return Estimate(reason="not_applicable")
-    return Estimate(value=sums["wi"] ** 2 / sums["wii"], n=int(sums["rows"]))
+    size = (sums["wi"] / math.sqrt(sums["wii"])) ** 2
+    return Estimate(value=size, n=int(sums["rows"]))
 
 
 metric = state_metric(
