@@ -23,13 +23,16 @@ not enter. Metrics that read wide columns are left out.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import ibis
 import ibis.expr.types as ir
 
 from workbench import contract
 from workbench.macros._arguments import KEEP, PER, kept
 from workbench.macros._macro import Given, declare
-from workbench.metrics import Metric, labelled, metrics, simple_sums, simple_values
+from workbench.metrics import SIZE, Metric, labelled, metrics, simple_sums, simple_values
 
 
 def expr(inferences: ir.Table, given: Given) -> ir.Table:
@@ -43,41 +46,50 @@ def expr(inferences: ir.Table, given: Given) -> ir.Table:
     values = simple_values(
         simple_sums(rows.select("per", "labelled", *needed), ("per",), present), ("per",), present
     )
-    entries = ibis.array([_entry(values, i, m, i in present) for i, m in enumerate(known)])
-    entry = values.select("per", "n_labelled", entry=entries.unnest())
-    fields = {name: entry.entry[name] for name in ("metric", "value", "low", "high", "n")}
-    found = entry.select("per", **fields, n_labelled=entry.n_labelled, reason=entry.entry["reason"])
-    return found.order_by(["per", "metric"])
+    found = values.filter(values.metric >= 0)
+    told = found.select(
+        "per",
+        metric=_of(found, known, lambda m: m.name),
+        value=found.value,
+        low=found.low,
+        high=found.high,
+        n=found.n,
+        n_labelled=found.n_labelled,
+        reason=_reason(found, known),
+    )
+    absent = [m.name for i, m in enumerate(known) if i not in present]
+    if absent:
+        told = told.union(_absent(values.filter(values.metric == SIZE), absent))
+    return told.order_by(["per", "metric"])
 
 
-def _entry(values: ir.Table, i: int, metric: Metric, present: bool) -> ir.StructValue:
-    """What is said of one metric in a group."""
+def _of(found: ir.Table, known: list[Metric], what: Callable[[Metric], Any]) -> ir.Value:
+    """Something that is known of each metric, by its number."""
+    return ibis.array([what(metric) for metric in known])[found.metric]
+
+
+def _reason(found: ir.Table, known: list[Metric]) -> ir.StringValue:
+    about = _of(found, known, lambda m: m.over == "labelled").ifelse(found.n_labelled, found.n_rows)
+    return ibis.cases(
+        (found.n > 0, ibis.null("string")),
+        (found.base > 0, _of(found, known, lambda m: m.undefined)),
+        (about > 0, "not_applicable"),
+        else_="empty",
+    )
+
+
+def _absent(groups: ir.Table, names: list[str]) -> ir.Table:
+    """Rows of metrics that need a column which the build does not have."""
     double = ibis.null("float64")
-    if not present:
-        return ibis.struct(
-            {"metric": ibis.literal(metric.name), "value": double, "low": double, "high": double,
-             "n": ibis.literal(0, "int64"), "reason": ibis.literal("missing_column")}
-        )  # fmt: skip
-    n = values[f"n{i}"]
-    about = values.n_labelled if metric.over == "labelled" else values.n_rows
-    branches = [(n > 0, ibis.null("string"))]
-    if metric.base:
-        branches.append((values[f"base{i}"] > 0, ibis.literal(metric.undefined)))
-    branches.append((about > 0, ibis.literal("not_applicable")))
-    interval = metric.interval != "none"
-
-    def there(column: str) -> ir.Value:
-        return (n > 0).ifelse(values[column].cast("float64"), double)
-
-    return ibis.struct(
-        {
-            "metric": ibis.literal(metric.name),
-            "value": there(f"mean{i}"),
-            "low": there(f"low{i}") if interval else double,
-            "high": there(f"high{i}") if interval else double,
-            "n": n,
-            "reason": ibis.cases(*branches, else_=ibis.literal("empty")),
-        }
+    return groups.select(
+        "per",
+        metric=ibis.array(names).unnest(),
+        value=double,
+        low=double,
+        high=double,
+        n=ibis.literal(0, "int64"),
+        n_labelled=groups.n_labelled,
+        reason=ibis.literal("missing_column"),
     )
 
 

@@ -39,13 +39,14 @@ from workbench.metrics._metric import (
     state_metric,
 )
 from workbench.metrics._pairs import pairs
-from workbench.metrics._simple import labelled, simple_sums, simple_values
+from workbench.metrics._simple import SIZE, labelled, simple_sums, simple_values
 from workbench.metrics._uncertain import SCORES as UNCERTAINTY_SCORES
 
 __all__ = [
     "CELL_SUMS",
     "FAMILIES",
     "REASONS",
+    "SIZE",
     "SIZES",
     "UNCERTAINTY_SCORES",
     "VALUE_SUMS",

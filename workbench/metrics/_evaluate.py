@@ -147,7 +147,6 @@ def _scan(
     table = simple_values(sums, keys, simple)
     if keys:
         table = table.order_by([table[key].asc(nulls_first=False) for key in keys])
-
     return groups_of(run(table), keys, simple)
 
 
@@ -158,18 +157,14 @@ def groups_of(
     groups: dict[Key, Group] = {}
     for record in values.to_pylist():
         own = tuple(record[key] for key in keys)
-        group = Group(own, record["n_rows"], record["n_labelled"])
-        groups[key_of(own)] = group
-        for i, metric in simple.items():
-            if record[f"n{i}"]:
-                group.estimates[i] = Estimate(
-                    value=record[f"mean{i}"],
-                    low=record.get(f"low{i}"),
-                    high=record.get(f"high{i}"),
-                    n=record[f"n{i}"],
-                )
-            elif record.get(f"base{i}"):
-                group.estimates[i] = Estimate(reason=metric.undefined)
+        group = groups.setdefault(key_of(own), Group(own, record["n_rows"], record["n_labelled"]))
+        i = record["metric"]
+        if record["n"]:
+            group.estimates[i] = Estimate(
+                value=record["value"], low=record["low"], high=record["high"], n=record["n"]
+            )
+        elif record["base"]:
+            group.estimates[i] = Estimate(reason=simple[i].undefined)
     return groups
 
 

@@ -88,24 +88,73 @@ def _count(rows: ir.Table, condition: ir.BooleanValue | None = None) -> ir.Integ
     return rows.times.sum(where=condition).fill_null(0).cast("float64").cast("int64")
 
 
+#: Number of the row of `simple_values` that is about the group alone.
+SIZE = -1
+
+
 def simple_values(sums: ir.Table, keys: tuple[str, ...], simple: Mapping[int, Metric]) -> ir.Table:
     """Value and interval of every simple metric in every group of `simple_sums`.
+
+    The formula of an interval stands in the query once, not once for each metric: planning it
+    would cost more than the scan.
 
     Returns
     -------
     ir.Table
-        `keys`, ``n_rows``, ``n_labelled``, and of metric i ``n<i>``, ``mean<i>``, ``low<i>`` and
-        ``high<i>`` where it has an interval, ``base<i>`` where it is about a part of the rows.
+        One row for each group and metric: `keys`, ``n_rows``, ``n_labelled``, ``metric`` (its
+        number; `SIZE` in one more row of each group), ``n``, ``value``, ``low`` and ``high`` (NULL
+        where it has no interval), and ``base`` where it is about a part of the rows.
     """
-    found: dict[str, ir.Value] = {name: sums[name] for name in (*keys, "n_rows", "n_labelled")}
     bases = _bases(simple)
+    nothing = dict.fromkeys(_MOMENTS, ibis.null("float64"))
+    size = {"metric": SIZE, "kind": "none", "n": 0, "base": None, **nothing}
+    entries = [_entry(size)]
     for i, metric in simple.items():
-        found[f"n{i}"], found[f"mean{i}"] = sums[f"n{i}"], sums[f"mean{i}"]
-        if metric.base:
-            found[f"base{i}"] = sums[f"base{bases[i]}"]
-        if metric.interval != "none":
-            found[f"low{i}"], found[f"high{i}"] = _interval(sums, i, metric)
-    return sums.select(**found)
+        n = sums[f"n{i}"]
+        moments = {name: sums[f"{name}{i}"] for name in _MOMENTS if f"{name}{i}" in sums.columns}
+        entries.append(
+            _entry(
+                {"metric": i, "kind": metric.interval, "n": n,
+                 "base": sums[f"base{bases[i]}"] if metric.base else None,
+                 # Of rows that are not weighted, the effective number is the number.
+                 **nothing, "size": n, **moments}
+            )
+        )  # fmt: skip
+    long = sums.select(*keys, "n_rows", "n_labelled", entry=ibis.array(entries).unnest())
+    names = ("metric", "kind", "n", "base", *_MOMENTS)
+    flat = long.select(*keys, "n_rows", "n_labelled", **{name: long.entry[name] for name in names})
+    low, high = _interval(flat, {metric.interval for metric in simple.values()})
+    return flat.select(
+        *keys, "n_rows", "n_labelled", "metric", "n", "base", value=flat["mean"], low=low, high=high
+    )
+
+
+_MOMENTS = ("mean", "size", "var", "min", "max")
+
+
+def _entry(fields: Mapping[str, object]) -> ir.StructValue:
+    types = {"metric": "int64", "kind": "string", "n": "int64", "base": "int64"}
+    found = {}
+    for name, value in fields.items():
+        kind = types.get(name, "float64")
+        known = value if isinstance(value, ir.Value) else ibis.literal(value, kind)
+        found[name] = known.cast(kind)
+    return ibis.struct(found)
+
+
+def _interval(flat: ir.Table, kinds: set[str]) -> tuple[ir.FloatingValue, ir.FloatingValue]:
+    mean, size, variance = flat["mean"], flat["size"], flat["var"]
+    known = {
+        "wilson": formulas.wilson(mean * size, size),
+        "normal": formulas.normal_interval(mean, variance, size),
+        "mean": formulas.mean_interval(mean, variance, flat["min"], flat["max"], size),
+    }
+    ends = []
+    for end in (0, 1):
+        branches = [(flat.kind == kind, known[kind][end]) for kind in sorted(kinds & set(known))]
+        nothing = ibis.null("float64")
+        ends.append(ibis.cases(*branches, else_=nothing) if branches else nothing)
+    return ends[0], ends[1]
 
 
 def _sums(valued: ir.Table, i: int, metric: Metric, *, weighted: bool) -> dict[str, ir.Scalar]:
@@ -133,13 +182,3 @@ def _sums(valued: ir.Table, i: int, metric: Metric, *, weighted: bool) -> dict[s
         number = value.cast("float64")
         sums[f"min{i}"], sums[f"max{i}"] = number.min(), number.max()
     return sums
-
-
-def _interval(sums: ir.Table, i: int, metric: Metric) -> tuple[ir.FloatingValue, ir.FloatingValue]:
-    # Of rows that are not weighted, the effective number is the number.
-    mean, size = sums[f"mean{i}"], sums[f"size{i}" if f"size{i}" in sums.columns else f"n{i}"]
-    if metric.interval == "wilson":
-        return formulas.wilson(mean * size, size)
-    if metric.interval == "normal":
-        return formulas.normal_interval(mean, sums[f"var{i}"], size)
-    return formulas.mean_interval(mean, sums[f"var{i}"], sums[f"min{i}"], sums[f"max{i}"], size)
