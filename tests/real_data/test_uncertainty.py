@@ -114,8 +114,8 @@ def test_log_probabilities_of_a_translator_follow_its_readers(
     ).write_parquet(str(tokens))
     rated = tmp_path / "rated.parquet"
     duckdb.sql(
-        f"SELECT CAST(d.index AS VARCHAR) AS request_id, translation, mean, z_mean, model_scores, logprobs "
-        f"FROM read_csv('{table}', delim = '\\t', quote = '', header = true) d "
+        "SELECT CAST(d.index AS VARCHAR) AS request_id, translation, mean, z_mean, model_scores, "
+        f"logprobs FROM read_csv('{table}', delim = '\\t', quote = '', header = true) d "
         f"JOIN '{tokens}' t ON d.index = t.nth ORDER BY d.index"
     ).write_parquet(str(rated))
     folder = project(
