@@ -33,14 +33,25 @@ _WITHOUT_VALUE = ("comment", "preference", "correction")
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 
 
+def events(feedback: ir.Table) -> ir.Table:
+    """The events of ``enriched_feedback`` that are a value by a rater, and were not withdrawn."""
+    return feedback.filter(
+        ~feedback.retracted.fill_null(False),
+        feedback.rater_id.notnull(),
+        feedback.value.notnull(),
+        # An event that takes another one back has no kind.
+        ~feedback.kind.isin(_WITHOUT_VALUE).fill_null(True),
+    )
+
+
 def ratings(feedback: ir.Table, per: Sequence[str] = ()) -> ir.Table:
     """Each rater's latest value of each signal about each inference.
 
     Parameters
     ----------
     feedback
-        Rows of ``enriched_feedback``. Events that were withdrawn, that have no rater or no value,
-        and comments, preferences and corrections are left out.
+        Rows of ``enriched_feedback``. Events that were withdrawn, that have no rater, no value or
+        no kind, and comments, preferences and corrections are left out.
     per
         Columns within which it is the latest.
 
@@ -50,12 +61,7 @@ def ratings(feedback: ir.Table, per: Sequence[str] = ()) -> ir.Table:
         `per`, ``name``, ``request_id``, ``rater_id`` and ``value``, as values are compared
         everywhere: unquoted, whole numbers without ``.0``, booleans as 1 and 0.
     """
-    rows = feedback.filter(
-        ~feedback.retracted.fill_null(False),
-        feedback.rater_id.notnull(),
-        feedback.value.notnull(),
-        ~feedback.kind.isin(_WITHOUT_VALUE).fill_null(False),
-    )
+    rows = events(feedback)
     place = ibis.row_number().over(
         ibis.window(
             group_by=[*per, "request_id", "name", "rater_id"],
@@ -78,7 +84,7 @@ def unit_patterns(rated: ir.Table) -> ir.Table:
     """
     counts = rated.group_by("name", "request_id", "value").agg(k=rated.count())
     said = ibis.struct({"value": counts.value, "k": counts.k})
-    units = counts.group_by("name", "request_id").agg(pattern=said.collect(order_by=counts.value))
+    units = counts.group_by("name", "request_id").agg(pattern=said.collect().sort())
     return units.group_by("name", "pattern").agg(n=units.count())
 
 
@@ -179,6 +185,16 @@ def units_of(patterns: Sequence[Mapping[str, Any]]) -> Units:
     )
 
 
+def fits(units: Units, level: str) -> bool:
+    """Whether the values are of a level: numbers; not below zero, nor too many, for a ratio."""
+    if level == "nominal":
+        return True
+    numbers = units.numbers
+    if np.isnan(numbers).any():
+        return False
+    return level != "ratio" or (not (numbers < 0).any() and len(numbers) <= MOST_VALUES)
+
+
 def alpha(units: Units, level: str) -> Callable[[Floats], float]:
     """Krippendorff's alpha of units as a function of how often each pattern occurs.
 
@@ -189,11 +205,9 @@ def alpha(units: Units, level: str) -> Callable[[Floats], float]:
     of the numbers over their sum (ratio). NaN where only one value occurs, or the values are no
     numbers (below zero, for a ratio).
     """
-    size, m = len(units.values), units.m
-    numbers = units.numbers
-    unfit = level != "nominal" and bool(np.isnan(numbers).any())
-    if unfit or (level == "ratio" and ((numbers < 0).any() or size > MOST_VALUES)):
+    if not fits(units, level):
         return lambda n: np.nan
+    size, m, numbers = len(units.values), units.m, units.numbers
 
     def within(v: Floats) -> Floats:
         """Sum of squared differences of the pairs of a unit, in both orders, over m - 1."""
@@ -262,7 +276,7 @@ def fleiss(units: Units) -> tuple[Units, Callable[[Floats], float]]:
         if (shares > 0).sum() < 2:
             return np.nan
         shares = shares / shares.sum()
-        return _kappa(float(n @ agreed / n.sum()), float(shares @ shares))
+        return float(_kappa(n @ agreed / n.sum(), shares @ shares))
 
     return units, value
 
@@ -280,52 +294,65 @@ def _only(units: Units, chosen: npt.NDArray[np.bool_]) -> Units:
     )
 
 
-def cohen(cells: Sequence[Mapping[str, Any]]) -> tuple[Floats, Callable[[Floats], float]]:
+def cohen(cells: Sequence[Mapping[str, Any]]) -> tuple[Floats, Callable[[Floats], Any]]:
     """Cohen's kappa (Cohen 1960) of two raters, from rows of `pair_counts` about them.
 
     Returns
     -------
     tuple
-        The units of each pair of values, and kappa as a function of those.
+        The units of each pair of values, and kappa as a function of those, or of many rows of
+        those.
     """
     ordered = sorted(cells, key=lambda row: (row["value_a"], row["value_b"]))
     texts = sorted({row[name] for row in ordered for name in ("value_a", "value_b")})
-    place = {text: i for i, text in enumerate(texts)}
-    a = np.array([place[row["value_a"]] for row in ordered], dtype=np.int64)
-    b = np.array([place[row["value_b"]] for row in ordered], dtype=np.int64)
+    first, second = (
+        np.array([[row[name] == text for text in texts] for row in ordered], dtype=np.float64)
+        for name in ("value_a", "value_b")
+    )
+    same = (first * second).sum(axis=1)
 
-    def value(n: Floats) -> float:
-        first, second = np.bincount(a, n, len(texts)), np.bincount(b, n, len(texts))
-        if ((first > 0) | (second > 0)).sum() < 2:
-            return np.nan
-        whole = n.sum()
-        return _kappa(float(n[a == b].sum() / whole), float(first @ second / whole**2))
+    def value(n: Floats) -> Any:
+        whole = n.sum(axis=-1)
+        expected = ((n @ first) * (n @ second)).sum(axis=-1) / whole**2
+        # Chance agrees always only where both gave one value, and the same.
+        return _kappa(n @ same / whole, np.where(expected > 1.0 - 1e-12, np.nan, expected))
 
     return np.array([row["n"] for row in ordered], dtype=np.float64), value
 
 
-def _kappa(observed: float, expected: float) -> float:
+def _kappa(observed: Any, expected: Any) -> Any:
     return (observed - expected) / (1.0 - expected)
 
 
 def interval(
-    n: Floats, value: Callable[[Floats], float], resamples: int | None = None
+    n: Floats, value: Callable[[Floats], Any], *, at_once: bool = False
 ) -> tuple[float | None, float | None]:
     """95 % percentile interval by drawing as many units again, with replacement.
 
     There is none where all draws give the same, such as those of raters who always agreed: it would
     have no width, however few units there are.
+
+    Parameters
+    ----------
+    n
+        How often each pattern occurs.
+    value
+        The figure as a function of that.
+    at_once
+        Whether `value` takes many draws, a row each.
     """
     whole = int(n.sum())
     if whole < 2:
         return None, None
-    if resamples is None:
-        resamples = RESAMPLES if len(n) <= MANY_PATTERNS else FEWER_RESAMPLES
+    resamples = RESAMPLES if len(n) <= MANY_PATTERNS else FEWER_RESAMPLES
     rng = np.random.default_rng(_SEED)
     shares = n / n.sum()
-    drawn = np.array(
-        [value(rng.multinomial(whole, shares).astype(np.float64)) for _ in range(resamples)]
-    )
+    if at_once:
+        drawn = value(rng.multinomial(whole, shares, resamples).astype(np.float64))
+    else:
+        drawn = np.array(
+            [value(rng.multinomial(whole, shares).astype(np.float64)) for _ in range(resamples)]
+        )
     drawn = drawn[np.isfinite(drawn)]
     if len(drawn) < resamples / 2 or np.ptp(drawn) < 1e-12:
         return None, None

@@ -18,7 +18,7 @@ Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
 #: It has converged when the log-likelihood of a vote changes by less than this.
-TOLERANCE = 1e-9
+TOLERANCE = 1e-12
 MOST_ROUNDS = 2000
 #: Two probabilities of an item that are closer than this are a tie.
 TIE = 1e-9

@@ -222,6 +222,20 @@ class Workbench:
 
         return weighted(self.current, only, by, where)
 
+    def raters(self, *, where: str | None = None, least: int = 20) -> list[dict[str, Any]]:
+        """What is known of each rater, and who looks like a bot; see `workbench.raters.raters`."""
+        from workbench.raters import raters
+
+        return raters(self.current, where, least)
+
+    def agreement(
+        self, only: Sequence[str] = (), *, where: str | None = None, least: int = 10
+    ) -> list[dict[str, Any]]:
+        """How far raters agree beyond chance; see `workbench.raters.agreement`."""
+        from workbench.raters import agreement
+
+        return agreement(self.current, only, where, least)
+
     def policies(self) -> list[dict[str, Any]]:
         """How labels would change under each policy; see `workbench.raters.policies`."""
         from workbench.raters import policies

@@ -160,6 +160,24 @@ def test_one_rater_is_a_bot(built: Built) -> None:
     assert all(row["up"] < 0.75 and row["agreement"] > 0.8 for row in others)
 
 
+def test_the_bot_is_found_among_all_raters_and_nobody_else(built: Built) -> None:
+    fault = built.truth.facts["bot"]
+    rows = built.run("metrics", "--raters", "--json")
+    bot, *people = rows
+    assert (bot["rater_id"], bot["name"], bot["n"]) == (fault["rater_id"], "thumb", fault["events"])
+    assert bot["flagged"]
+    found = {sign["sign"]: sign for sign in bot["signs"] if sign["found"]}
+    assert set(found) == {"regular_gaps", "one_value", "chance_agreement"}
+    assert all(sign["p_value"] < 1e-6 for sign in found.values())
+    assert (found["regular_gaps"]["value"], found["one_value"]["value"]) == (1.0, 1.0)
+    assert "97 s" in bot["reason"]
+    assert bot["kappa"] == pytest.approx(0.0, abs=1e-9)
+    assert len(people) > 20
+    for row in people:
+        assert row["n_signs"] == 0, row["reason"]
+        assert bot["kappa_high"] < row["kappa_low"]
+
+
 def test_one_deploy_broke_the_answers(built: Built) -> None:
     fault = built.truth.facts["incident"]
     by = "coalesce(health.error_rate > 0.1, false)"

@@ -9,6 +9,8 @@ import click
 from workbench.cli._calibrated import print_calibrated
 from workbench.cli._common import common, folder, print_json, print_table, say, wants_json
 from workbench.cli._disparities import print_disparities
+from workbench.cli._raters import check_options as check_rater_options
+from workbench.cli._raters import print_raters
 from workbench.cli._searches import check_options, print_drift, print_worst
 
 
@@ -49,6 +51,12 @@ from workbench.cli._searches import check_options, print_drift, print_worst
 @click.option("--worst", is_flag=False, flag_value="accuracy", metavar="[METRIC]",
               help="Find the slices of up to two columns (or of those in --by) where a metric "
               "is worst. Default: accuracy.")  # fmt: skip
+@click.option("--raters", is_flag=True,
+              help="Each rater: agreement with others, reliability, signs of a bot.")  # fmt: skip
+@click.option("--agreement", is_flag=True,
+              help="How far raters agree beyond chance, by signal and pair of raters.")  # fmt: skip
+@click.option("--policies", is_flag=True,
+              help="How labels would change under each label policy.")  # fmt: skip
 @click.option("--list", "list_only", is_flag=True, help="List the metrics and what they are.")
 @common
 def command(
@@ -67,6 +75,9 @@ def command(
     methods: tuple[str, ...],
     reference: str | None,
     worst: str | None,
+    raters: bool,
+    agreement: bool,
+    policies: bool,
     list_only: bool,
     project_dir: str | None,
     as_json: bool,
@@ -81,6 +92,9 @@ def command(
 
     --weighted needs weights: workbench fit propensity, then workbench build. --calibrated needs
     workbench fit recalibration, then workbench build.
+
+    With --raters and --agreement, --where is about the feedback; --least is the least number of
+    events of a rater (20), or of common inferences of two (10).
     """
     from workbench.cli import _skew
     from workbench.errors import ConfigError, GateError
@@ -91,13 +105,17 @@ def command(
     if list_only:
         _list(as_json)
         return
-    if compared + weighted + calibrated + skew + drifted + bool(worst) > 1:
+    given = {"raters": raters, "agreement": agreement, "policies": policies}
+    of_raters = [name for name, wanted in given.items() if wanted]
+    if compared + weighted + calibrated + skew + drifted + bool(worst) + len(of_raters) > 1:
         raise ConfigError(
-            "--disparities, --weighted, --calibrated, --skew, --drift and --worst are different "
-            "answers.",
+            "--disparities, --weighted, --calibrated, --skew, --drift, --worst, --raters, "
+            "--agreement and --policies are different answers.",
             "Ask for one at a time.",
         )
     check_options(drifted, worst, only, by, columns, methods, reference)
+    for asked in of_raters:
+        check_rater_options(asked, only, by, where, gates, least)
     if calibrated and gates:
         raise ConfigError(
             "--fail-if is about the probabilities as they are.", "Leave --calibrated out."
@@ -105,7 +123,9 @@ def command(
     conditions = parse_gates(gates)
     workbench = Workbench(folder(project_dir))
     plain_call = not (by or only or where or gates or compared or least)
-    if drifted:
+    if of_raters:
+        print_raters(workbench, of_raters[0], only, where, least, wants_json(as_json))
+    elif drifted:
         print_drift(
             workbench.drift(
                 columns, every=every, reference=reference, methods=methods, where=where

@@ -17,17 +17,18 @@ pairs agree little, the question that raters are asked is at fault.
 
 Definition
 ----------
-Of each rater the latest event per signal and inference that was not withdrawn. Values are compared
-as everywhere: unquoted, whole numbers without ``.0``, booleans as 1 and 0. Wilson interval, as if
-inferences were independent.
+Of each rater the latest event per signal and inference that was not withdrawn; comments,
+preferences, corrections and events without a kind have no value to compare. Values are compared as
+everywhere: unquoted, whole numbers without ``.0``, booleans as 1 and 0. Wilson interval, as if
+inferences were independent. ``workbench metrics --agreement`` says what is left beyond chance.
 """
 
 from __future__ import annotations
 
-import ibis
 import ibis.expr.types as ir
 
-from workbench.formulas import canonical, wilson
+from workbench.agreement import ratings
+from workbench.formulas import wilson
 from workbench.macros._arguments import KEEP, PER, kept
 from workbench.macros._macro import Given, declare
 
@@ -36,19 +37,7 @@ def expr(feedback: ir.Table, given: Given) -> ir.Table:
     """Pairs of the latest values of one signal about one inference."""
     rows = kept(feedback, given)
     rows = rows.mutate(per=given.of("per", rows))
-    rows = rows.filter(
-        ~rows.retracted.fill_null(False), rows.rater_id.notnull(), rows.value.notnull()
-    )
-    latest = ibis.row_number().over(
-        ibis.window(
-            group_by=["per", "request_id", "name", "rater_id"],
-            order_by=[rows.feedback_ts.desc(nulls_first=False), rows.feedback_id.desc()],
-        )
-    )
-    rows = rows.select(
-        "per", "request_id", "name", "rater_id", value=canonical(rows.value), place=latest
-    )
-    one = rows.filter(rows.place == 0).drop("place")
+    one = ratings(rows, ["per"])
     other = one.view()
     both = one.join(
         other,

@@ -5,6 +5,8 @@ All of it is over ``enriched_feedback``, each signal by itself, for two signals 
 
 from __future__ import annotations
 
+from workbench.raters._agreement import agreement
 from workbench.raters._policies import compared, pinned_weights, policies, resolved, votes
+from workbench.raters._table import raters
 
-__all__ = ["compared", "pinned_weights", "policies", "resolved", "votes"]
+__all__ = ["agreement", "compared", "pinned_weights", "policies", "raters", "resolved", "votes"]

@@ -154,8 +154,8 @@ def _sums(build: Build, rows: ir.Table) -> dict[str, Any]:
     counts = rows.aggregate(
         n=rows.count(),
         n_labelled=rows.other_label.count(),
-        n_changed=rows.changed.sum().fill_null(0).cast("int64"),
-        n_tie=(rows.other_reason == "tie").sum().fill_null(0).cast("int64"),
+        n_changed=rows.count(where=rows.changed),
+        n_tie=rows.count(where=rows.other_reason == "tie"),
         n_rewarded=rows.other_reward.count(),
         reward_mean=rows.other_reward.mean(),
         spread=rows.other_reward.var(),

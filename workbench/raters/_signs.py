@@ -1,0 +1,255 @@
+"""Signs of a rater who does not look at what they judge, each a number with its n and p-value.
+
+Tables are by ``name`` and ``rater_id``, for raters with enough events of that signal.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import ibis
+import ibis.expr.types as ir
+
+from workbench.formulas import canonical, seconds_between
+
+KEY = ("name", "rater_id")
+#: A gap counts as equal to the median gap if it is no further from it than this share of it.
+EQUAL = 0.02
+#: Times are trusted to tell gaps apart if the median gap is so many steps of their clock.
+STEPS = 10
+#: Events in one minute that a quick person still manages.
+QUICK = 20
+#: How often chance alone would show a sign, over all raters that were looked at.
+ALPHA = 0.001
+_STEPS_SECONDS = (86_400, 3_600, 60, 1)
+_FINEST = 1e-6
+
+
+def totals(events: ir.Table, least: int) -> ir.Table:
+    """``n``: events of each rater under each signal, at least `least`."""
+    counts = events.group_by(*KEY).agg(n=events.count())
+    return counts.filter(counts.n >= least)
+
+
+def values(events: ir.Table, chosen: ir.Table) -> ir.Table:
+    """The most frequent value of each rater, and how frequent it is among all others.
+
+    Returns
+    -------
+    ir.Table
+        ``value``, ``n_value``, ``others`` (events of others), ``others_value`` (with that value).
+    """
+    rows = events.mutate(said=canonical(events.value))
+    mine = rows.group_by(*KEY, "said").agg(n_value=rows.count())
+    of_value = ibis.window(group_by=["name", "said"])
+    of_name = ibis.window(group_by="name")
+    of_rater = ibis.window(group_by=list(KEY))
+    place = ibis.row_number().over(
+        ibis.window(group_by=list(KEY), order_by=[mine.n_value.desc(), mine.said])
+    )
+    k = mine.n_value.cast("float64")
+    mine = mine.mutate(
+        others=k.sum().over(of_name) - k.sum().over(of_rater),
+        others_value=k.sum().over(of_value) - k,
+        place=place,
+    )
+    first = mine.filter(mine.place == 0).semi_join(chosen, list(KEY))
+    return first.select(
+        *KEY,
+        "n_value",
+        value=first.said,
+        others=first.others,
+        others_value=first.others_value,
+    )
+
+
+def gaps(events: ir.Table, chosen: ir.Table, clock: ir.Table) -> ir.Table:
+    """Time from one event of a rater to the next.
+
+    Returns
+    -------
+    ir.Table
+        ``median_gap`` in seconds, ``n_gaps`` that are no zero, ``n_equal`` of them within `EQUAL`
+        of the median or a step of the clock, and that ``step``.
+    """
+    rows = events.semi_join(chosen, list(KEY))
+    rows = rows.filter(rows.feedback_ts.notnull())
+    before = rows.feedback_ts.lag().over(
+        ibis.window(group_by=list(KEY), order_by=["feedback_ts", "feedback_id"])
+    )
+    rows = rows.mutate(gap=seconds_between(rows.feedback_ts, before))
+    rows = rows.filter(rows.gap > 0.0)
+    rows = rows.mutate(median_gap=rows.gap.median().over(ibis.window(group_by=list(KEY))))
+    rows = rows.inner_join(clock, "name")
+    near = (rows.gap - rows.median_gap).abs() <= rows.median_gap * EQUAL + rows.step
+    return rows.group_by(*KEY).agg(
+        median_gap=rows.median_gap.max(),
+        step=rows.step.max(),
+        n_gaps=rows.count(),
+        n_equal=rows.count(where=near),
+    )
+
+
+def clocks(events: ir.Table) -> ir.Table:
+    """``step``: the coarsest of day, hour, minute and second that all times of a signal keep to.
+
+    A signal of one rater has no other clock to compare with, so the step is then the finest.
+    """
+    seconds = events.feedback_ts.epoch_seconds()
+    whole = (events.feedback_ts.microsecond() == 0).fill_null(True)
+    fits = {
+        f"s{step}": (whole & (seconds % step == 0).fill_null(True)).all() for step in _STEPS_SECONDS
+    }
+    facts = events.group_by("name").agg(raters=events.rater_id.nunique(), **fits)
+    step = ibis.cases(
+        (facts.raters < 2, _FINEST),
+        *((facts[f"s{step}"], float(step)) for step in _STEPS_SECONDS),
+        else_=_FINEST,
+    )
+    return facts.select("name", step=step)
+
+
+def minutes(events: ir.Table, chosen: ir.Table) -> ir.Table:
+    """``peak``: events of a rater in the busiest minute, and ``n_minutes`` with any."""
+    rows = events.semi_join(chosen, list(KEY))
+    rows = rows.filter(rows.feedback_ts.notnull())
+    rows = rows.mutate(minute=rows.feedback_ts.truncate("m"))
+    counts = rows.group_by(*KEY, "minute").agg(k=rows.count())
+    return counts.group_by(*KEY).agg(peak=counts.k.max(), n_minutes=counts.count())
+
+
+def companions(rated: ir.Table, chosen: ir.Table) -> ir.Table:
+    """How far a rater agrees with the others who judged the same, and what chance would give.
+
+    Returns
+    -------
+    ir.Table
+        ``n_shared`` inferences that others judged too; ``agreed``, the mean share of the others who
+        gave the same value; ``expected``, what it would be if the rater gave their values of these
+        inferences at random.
+    """
+    counts = rated.group_by("name", "request_id", "value").agg(k=rated.count())
+    counts = counts.mutate(
+        m=counts.k.sum().over(ibis.window(group_by=["name", "request_id"])).cast("float64")
+    )
+    counts = counts.filter(counts.m > 1)
+    mine = rated.semi_join(chosen, list(KEY)).rename(own="value")
+    both = mine.inner_join(counts, ["name", "request_id"])
+    same = (both.own == both.value).cast("float64")
+    both = both.mutate(same=same, others=(both.k - same) / (both.m - 1.0))
+    of_value = both.group_by(*KEY, "value").agg(
+        mine=both.same.sum(),
+        others=both.others.sum(),
+        agreed=(both.same * both.others).sum(),
+    )
+    sums = of_value.group_by(*KEY).agg(
+        n_shared=of_value.mine.sum(),
+        agreed=of_value.agreed.sum(),
+        expected=(of_value.mine * of_value.others).sum(),
+    )
+    n = sums.n_shared
+    return sums.select(
+        *KEY,
+        n_shared=n.cast("int64"),
+        agreed=sums.agreed / n,
+        expected=sums.expected / (n * n),
+    )
+
+
+def wilson(share: float, n: int) -> tuple[float, float]:
+    """Wilson interval of a share, at 95 %."""
+    z = 1.959963984540054
+    middle = (share + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def kappa(facts: Mapping[str, Any]) -> tuple[float, float, float] | None:
+    """Agreement beyond chance with its interval; None where chance agrees always.
+
+    The interval is that of the agreement, as if the chance were known.
+    """
+    if not facts.get("n_shared") or facts["expected"] > 1.0 - 1e-12:
+        return None
+    chance = facts["expected"]
+    low, high = wilson(min(1.0, facts["agreed"]), facts["n_shared"])
+    return (
+        (facts["agreed"] - chance) / (1 - chance),
+        (low - chance) / (1 - chance),
+        (high - chance) / (1 - chance),
+    )
+
+
+def regular(facts: Mapping[str, Any], looked_at: int) -> dict[str, Any]:
+    """Near-constant gaps: chance means events at any time, at the rate of the median gap."""
+    from scipy.stats import binom
+
+    n, k, median = facts.get("n_gaps"), facts.get("n_equal"), facts.get("median_gap")
+    if not n or median is None or k is None or median < STEPS * facts["step"]:
+        return _sign("regular_gaps", None, n or 0, None, False, "")
+    width = EQUAL + 1.5 * facts["step"] / median
+    chance = 2.0 ** -(1.0 - width) - 2.0 ** -(1.0 + width)
+    p = float(binom.sf(k - 1, n, chance))
+    found = p < ALPHA / looked_at and wilson(k / n, n)[0] > 0.5
+    text = f"{k:,} of {n:,} gaps between events are {median:,.4g} s, give or take {EQUAL:.0%}"
+    return _sign("regular_gaps", k / n, n, p, found, text)
+
+
+def one_value(facts: Mapping[str, Any], looked_at: int) -> dict[str, Any]:
+    """One value only: chance means drawing from what all others say."""
+    from scipy.stats import binom
+
+    n, k, others = facts["n"], facts["n_value"], facts["others"]
+    if not others:
+        return _sign("one_value", k / n, n, None, False, "")
+    share = facts["others_value"] / others
+    p = float(binom.sf(k - 1, n, share))
+    text = f"all {n:,} values are {facts['value'][:40]!r}, as are {share:.1%} of the others'"
+    return _sign("one_value", k / n, n, p, k == n and p < ALPHA / looked_at, text)
+
+
+def chance(facts: Mapping[str, Any], others: float | None, looked_at: int) -> dict[str, Any]:
+    """Agreement no better than chance, where the others agree better among themselves.
+
+    The p-value is of agreeing so little if one agreed as the others do.
+    """
+    from scipy.stats import binom
+
+    own, n = kappa(facts), facts.get("n_shared") or 0
+    if own is None or others is None:
+        return _sign("chance_agreement", own[0] if own else None, n, None, False, "")
+    usual = min(1.0, facts["expected"] + others * (1.0 - facts["expected"]))
+    p = float(binom.cdf(math.ceil(facts["agreed"] * n - 1e-9), n, max(0.0, usual)))
+    found = own[1] <= 0.0 and own[2] < others and p < ALPHA / looked_at
+    text = (
+        f"agrees with others {facts['agreed']:.1%} of the time over {n:,} inferences, where chance "
+        f"gives {facts['expected']:.1%} (kappa {own[0]:.2f}; the others' {others:.2f})"
+    )
+    return _sign("chance_agreement", own[0], n, p, found, text)
+
+
+def burst(facts: Mapping[str, Any], looked_at: int) -> dict[str, Any]:
+    """Many events in a minute: chance means a quick person's `QUICK` on average, in each minute."""
+    from scipy.stats import poisson
+
+    peak, n = facts.get("peak"), facts.get("n_minutes") or 0
+    if not n or peak is None:
+        return _sign("burst", None, 0, None, False, "")
+    p = min(1.0, n * float(poisson.sf(peak - 1, QUICK)))
+    text = f"{peak:,} events in one minute, where a quick person manages {QUICK}"
+    return _sign("burst", float(peak), n, p, p < ALPHA / looked_at, text)
+
+
+def _sign(
+    name: str, value: float | None, n: int, p: float | None, found: bool, text: str
+) -> dict[str, Any]:
+    return {
+        "sign": name,
+        "value": value,
+        "n": n,
+        "p_value": p,
+        "found": bool(found),
+        "reason": text if found else None,
+    }
