@@ -34,6 +34,10 @@ from workbench.lake import Lake
 from workbench.project import CONFIG_NAME, Project
 
 
+#: Number of the layout of a build's tables and views. A build of another number is made anew.
+LAYOUT = 2
+
+
 def build(
     project: Project,
     *,
@@ -120,6 +124,7 @@ def _key(project: Project, tables: dict[str, LakeTable], as_of: str | None) -> s
     parts = [
         __version__,
         manifest.FORMAT,
+        LAYOUT,
         project.config_id,
         artefacts.pinned(project),
         as_of,
