@@ -31,14 +31,18 @@ def workbench(*arguments: str) -> str:
     return done.stdout
 
 
-def tiny(folder: Path, inferences: int) -> Path:
-    """Build a project whose inferences have no label."""
+def tiny(folder: Path, inferences: int, *, clock: bool = True) -> Path:
+    """Build a project whose inferences have no label, and no time without `clock`."""
     folder.mkdir()
-    (folder / "workbench.toml").write_text(SETTINGS)
+    source = 'source = "inferences.jsonl"'
+    said = SETTINGS if clock else SETTINGS.replace(source, f'{source}\nclock = "none"')
+    (folder / "workbench.toml").write_text(said)
     calls = [
         {"request_id": f"r{i}", "ts": f"2026-01-0{i + 1}T00:00:00Z", "model_version": "v1"}
         for i in range(inferences)
     ]
+    if not clock:
+        calls = [{name: value for name, value in call.items() if name != "ts"} for call in calls]
     notes = [
         {"feedback_id": "f0", "request_id": "r0", "ts": "2026-01-02T00:00:00Z"}
         | {"name": "note", "value": "hm"}

@@ -18,6 +18,7 @@ import pytest
 
 from tests.ui.conftest import ROOT
 from workbench.query import open_build
+from workbench.reliability import reliability
 
 pytestmark = pytest.mark.browser
 
@@ -140,3 +141,42 @@ def test_overview_explore_sql_export(url: str, demo: Path, tmp_path: Path, schem
     assert set(rows["model_version"].to_pylist()) == {"v2"}
     assert errors == []
     assert outside == []
+
+
+def test_a_click_on_a_bin_leads_to_the_same_rows_on_the_export_page(url: str, demo: Path) -> None:
+    from playwright.sync_api import expect, sync_playwright
+
+    errors: list[str] = []
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
+        page = browser.new_page(viewport={"width": 1300, "height": 1800})
+        page.set_default_timeout(PATIENCE)
+        expect.set_options(timeout=PATIENCE)
+        page.on("console", lambda line: errors.append(line.text) if line.type == "error" else None)
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.goto(url)
+        page.get_by_test_id("stSidebarNav").get_by_role("link", name="Reliability").click()
+        condition = page.get_by_role("textbox", name="SQL condition")
+        condition.fill("model_version = 'v2'")
+        condition.press("Enter")
+        expect(page.get_by_text(re.compile("On (452|[3-5]..) labelled rows"))).to_be_visible()
+        marks = page.locator(".js-plotly-plot .scatterlayer .points path")
+        expect(marks.nth(7)).to_be_visible()
+        marks.nth(7).click(force=True)
+        heading = page.get_by_role("heading", name=re.compile(r"rows of bin 8 \("))
+        expect(heading).to_be_visible()
+        behind = number(heading.inner_text())
+        page.get_by_role("link", name="Export these rows").click()
+        heading = page.get_by_role("heading", name=re.compile("rows of enriched_inferences"))
+        expect(heading).to_be_visible()
+        assert number(heading.inner_text()) == behind
+        for name in ("Groups", "Uncertainty", "Drift"):
+            page.get_by_test_id("stSidebarNav").get_by_role("link", name=name).click()
+            expect(page.get_by_role("heading", name=name, exact=True)).to_be_visible()
+            expect(page.locator(".js-plotly-plot").first).to_be_visible()
+        browser.close()
+
+    with open_build(demo) as build:
+        row = reliability(build, where="model_version = 'v2'").rows[7]
+    assert row["n"] == behind
+    assert errors == []

@@ -19,7 +19,7 @@ from workbench.query import open_build
 from workbench.ui import data
 
 PAGES = (
-    *("overview", "explore", "reliability", "groups", "uncertainty", "drift"),
+    *("overview", "explore", "reliability", "groups", "uncertainty", "raters", "drift"),
     *("record", "sql", "export"),
 )
 Open = Callable[..., AppTest]

@@ -12,6 +12,7 @@ from workbench.charts._counts import counts, funnel
 from workbench.charts._drift import chunk_name, drift
 from workbench.charts._groups import metric_by_group
 from workbench.charts._intervals import intervals
+from workbench.charts._raters import kappas
 from workbench.charts._uncertainty import captured, distribution, error_rates
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "funnel",
     "group_name",
     "intervals",
+    "kappas",
     "metric_by_group",
     "panels",
 ]

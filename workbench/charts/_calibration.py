@@ -25,8 +25,10 @@ def calibration(rows: Rows) -> Chart:
     figure.add_trace(_diagonal())
     names = list(dict.fromkeys(row.get("series", "bins") for row in rows)) or ["bins"]
     most = max((row["n"] for row in rows), default=1)
+    largest = 22 if len(names) == 1 else 10
     for name in names:
-        figure.add_trace(_marks([r for r in rows if r.get("series", "bins") == name], most, name))
+        own = [row for row in rows if row.get("series", "bins") == name]
+        figure.add_trace(_marks(own, most, name, largest))
     figure.update_layout(
         height=460,
         margin=MARGIN,

@@ -34,8 +34,8 @@ def drift(rows: Rows, *, column: str, method: str) -> Chart:
             mode="lines+markers",
             name="promised" if _measured(rows) else method,
             customdata=[
-                [str(row["chunk"]), count(row["n"]), ", alert" if alert else ""]
-                for row, alert in zip(rows, alerts, strict=True)
+                [name, count(row["n"]), ", alert" if alert else ""]
+                for name, row, alert in zip(names, rows, alerts, strict=True)
             ],
             marker={
                 "size": [13 if alert else 8 for alert in alerts],

@@ -54,7 +54,7 @@ def intervals(
                 y=[names.index(row["name"]) + shift for row in own],
                 mode="markers+text" if own_axes else "markers",
                 text=[f"{row.get('text', row['value']):{style}}" for row in own],
-                textposition="top center",
+                textposition=("top center", "bottom center")[i % 2],
                 name=one,
                 marker={"size": 10, "symbol": ("circle", "diamond")[i % 2]},
                 customdata=told,

@@ -57,20 +57,18 @@ def before_and_after(source: Build, condition: str | None) -> list[dict[str, Any
 
 
 @cached
-def corrected_bins(
-    source: Build, bins: int, rule: str, condition: str | None
-) -> list[dict[str, Any]]:
+def corrected_bins(source: Build, bins: int, rule: str, condition: str | None) -> Reliability:
     """The bins before and after, with ``series``, on rows that it was not fitted on."""
     artefact = recalibration(source)
     assert artefact is not None
     parts = [f"({artefact['held_out']})", "calibrated_p IS NOT NULL"]
     where = " AND ".join([*parts, *([f"({condition}\n)"] if condition else [])])
-    sides = (("as it is", "calibration_p"), ("recalibrated", "calibrated_p"))
-    return [
-        {**row, "series": name, "group": str(row["bin"])}
-        for name, column in sides
-        for row in reliability(source, bins, rule, where=where, probability=column).rows
-    ]
+    rows, queries = [], []
+    for name, column in (("as it is", "calibration_p"), ("recalibrated", "calibrated_p")):
+        found = reliability(source, bins, rule, where=where, probability=column)
+        rows += [{**row, "series": name, "group": str(row["bin"])} for row in found.rows]
+        queries.append(found.sql)
+    return Reliability(rows, ";\n\n".join(queries))
 
 
 def has_scores(source: Build) -> bool:

@@ -22,6 +22,10 @@ _CHOICES = (
     *("sure", "column", "method", "every", "since", "chunk", "promise", "worst", "search", "moved"),
 )
 
+#: URL parameter of a link to rows: their SQL condition. Of a parameter that is bound to a widget of
+#: the page that it leaves, a link would lose the value.
+TAKEN = "slice"
+
 #: How a missing label or group is called in a list of choices.
 NONE = "(none)"
 
@@ -79,6 +83,10 @@ def one_of(expression: str, values: Iterable[str]) -> str:
 
 def hold() -> None:
     """Keep what a link brought in when the page is changed; call it before any widget is drawn."""
+    if TAKEN in st.query_params:
+        st.session_state["where"] = st.query_params[TAKEN]
+        st.session_state["group"] = None
+        del st.query_params[TAKEN]
     for key in (*_FILTERS, *_CHOICES):
         if key in st.session_state:
             # Streamlit forgets a bound value that nobody has set, so it is set.

@@ -16,6 +16,7 @@ from workbench.ui.parts.empty import few_labels as few_labels
 from workbench.ui.parts.empty import no_build as no_build
 from workbench.ui.parts.empty import no_clock as no_clock
 from workbench.ui.parts.empty import no_labels as no_labels
+from workbench.ui.parts.empty import no_raters as no_raters
 from workbench.ui.parts.empty import no_rows as no_rows
 from workbench.ui.parts.empty import no_scores as no_scores
 from workbench.ui.parts.empty import problem as problem

@@ -105,13 +105,13 @@ def group_choice(groups: Sequence[tuple[str | None, int]]) -> str | None:
     )
 
 
-def open_record(ids: Sequence[str]) -> str | None:
+def open_record(ids: Sequence[str], key: str = "open") -> str | None:
     """Draw the choice of one record of a table."""
     return st.selectbox(
         "Open a record",
         list(ids),
         index=None,
-        key="open",
+        key=key,
         placeholder="choose or type a request_id",
         accept_new_options=True,
     )

@@ -10,12 +10,13 @@ import streamlit as st
 
 from workbench import charts, drift
 from workbench.query import Build
-from workbench.ui import data_drift, state
+from workbench.ui import data, data_drift, state
 from workbench.ui.parts import words
 from workbench.ui.parts.cards import chart_card
 from workbench.ui.parts.controls import BOUND
 from workbench.ui.parts.empty import no_clock
-from workbench.ui.parts.rows import links, mark_choice, rows_behind
+from workbench.ui.parts.guides import how_to_read
+from workbench.ui.parts.rows import both_of, links, mark_choice, rows_behind
 from workbench.worst import ALPHA
 
 Row = dict[str, Any]
@@ -156,15 +157,15 @@ def _chart(source: Build, rows: Sequence[Row], chosen: Settings, condition: str 
         also=_THRESHOLD,
     )
     marks = {
-        str(row["chunk"]): f"{charts.chunk_name(row)} (n = {row['n']:,}"
+        charts.chunk_name(row): f"{charts.chunk_name(row)} (n = {row['n']:,}"
         f"{', alert' if row['alert'] else ''})"
         for row in own
     }
     chunk = mark_choice("chunk", marks, "Rows of the chunk")
     if chunk:
-        row = next(row for row in own if str(row["chunk"]) == chunk)
+        row = next(row for row in own if charts.chunk_name(row) == chunk)
         where = data_drift.in_chunk(row, chosen.reference)
-        rows_behind(source, condition, where, f"of chunk {marks[chunk]}")
+        rows_behind(source, condition, where, f"of chunk {marks[chunk]}", key="chunk")
 
 
 def promised(source: Build, chosen: Settings, condition: str | None) -> None:
@@ -225,17 +226,34 @@ def slices(source: Build, before: str | None, condition: str | None) -> None:
         f"{words.plural(found.n_slices, 'slice')} tried, **{len(found.rows)} named**: {metric} is "
         f"worse there than {than}."
     )
-    with st.popover("How to read this", icon=":material/help:", type="tertiary"):
-        st.markdown(_SLICES)
-    for place, row in enumerate(found.rows):
-        _slice(row, than, place)
     if not found.rows:
+        how_to_read((), also=_SLICES)
         st.caption(
             "That no slice is named does not mean that all are alike: small ones do not show."
         )
+        return
+    effects = [
+        {"name": _name(row), "value": row["effect"], **{k: row[k] for k in ("low", "high", "n")}}
+        for row in found.rows
+    ]
+    columns = ("where", "value", "other", "effect", "low", "high", "n", "n_rows", "impact", "q")
+    chart_card(
+        charts.intervals(effects, what=f"{metric}, minus {than}", reference=0.0, said="no effect"),
+        [{name: row[name] for name in columns} for row in found.rows],
+        key="slices",
+        said="Bars are 95 % intervals.",
+        guides=(str(metric),) if metric in data.metric_names() else ("calibration",),
+        also=_SLICES,
+    )
+    for place, row in enumerate(found.rows):
+        _slice(row, than, place, condition)
 
 
-def _slice(row: Row, than: str, place: int) -> None:
+def _name(row: Row) -> str:
+    return ", ".join(f"{name} {value}" for name, value in row["slice"].items())
+
+
+def _slice(row: Row, than: str, place: int, condition: str | None) -> None:
     names = " and ".join(f"**{name}** {value}" for name, value in row["slice"].items())
     with st.container(border=True, key=f"slice-{place}"):
         st.markdown(
@@ -246,4 +264,4 @@ def _slice(row: Row, than: str, place: int) -> None:
         )
         st.code(row["where"], language="sql", wrap_lines=True)
         with st.container(horizontal=True):
-            links(row["where"])
+            links(both_of(condition, row["where"]))

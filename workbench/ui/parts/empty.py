@@ -53,6 +53,15 @@ def no_scores() -> None:
     )
 
 
+def no_raters() -> None:
+    """Say that nobody has said enough to be measured."""
+    st.info(
+        "No rater has 20 events of one signal here, so there is nothing to compare. Map "
+        "`rater_id` of the feedback in `workbench.toml`, or choose other filters.",
+        icon=":material/person_off:",
+    )
+
+
 def no_clock() -> None:
     """Say that no row has a time."""
     st.info(

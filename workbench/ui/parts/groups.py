@@ -79,7 +79,7 @@ def by_groups(
     marks = {name: f"{name} (n = {row['n']:,})" for name, row in shown.items()}
     cell = mark_choice("cell", marks, "Rows of the group")
     if cell:
-        rows_behind(source, condition, shown[cell]["where"], f"of {cell}")
+        rows_behind(source, condition, shown[cell]["where"], f"of {cell}", key="cell")
 
 
 def _coverage(rows: Sequence[Row]) -> str:

@@ -23,6 +23,7 @@ _PAGES = {
         ":material/psychology_alt:",
         "Whether the model knows when it is wrong.",
     ),
+    "raters": ("Raters", ":material/how_to_vote:", "Who judges, and how far they can be believed."),
     "drift": ("Drift", ":material/timeline:", "What has moved over time, and for whom."),
     "record": ("Record", ":material/article:", "One inference opened whole."),
     "sql": ("SQL", ":material/database:", "Ask the build in SQL."),

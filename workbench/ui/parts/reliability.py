@@ -120,7 +120,7 @@ def diagram(source: Build, chosen: Settings, condition: str | None) -> None:
     bin_ = mark_choice("bin", marks, "Rows of the bin")
     if bin_:
         where = next(row["where"] for row in rows if row["group"] == bin_)
-        rows_behind(source, condition, where, f"of bin {marks[bin_]}")
+        rows_behind(source, condition, where, f"of bin {marks[bin_]}", key="bin")
 
 
 _COLUMNS = ("group", "n", "predicted", "observed", "low", "high", "first", "last")
@@ -164,9 +164,10 @@ def recalibrated(source: Build, chosen: Settings, condition: str | None) -> None
     with right:
         bins = data_reliability.corrected_bins(source, chosen.bins, chosen.rule, condition)
         chart_card(
-            charts.calibration(bins),
-            [{"series": row["series"], **{name: row[name] for name in _COLUMNS}} for row in bins],
+            charts.calibration(bins.rows),
+            [{name: row[name] for name in ("series", *_COLUMNS)} for row in bins.rows],
             key="corrected",
             said=said,
+            sql=bins.sql,
             guides=("calibration",),
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable
 
 import pyarrow as pa
 import streamlit as st
@@ -19,7 +19,7 @@ from workbench.ui.parts.links import link
 LIMIT = 200
 
 
-def mark_choice(key: str, marks: Mapping[str, str], label: str) -> str | None:
+def mark_choice(key: str, marks: Iterable[str], label: str) -> str | None:
     """Draw the choice of a mark: what a click on the chart does, for the keyboard.
 
     Parameters
@@ -27,18 +27,19 @@ def mark_choice(key: str, marks: Mapping[str, str], label: str) -> str | None:
     key
         Key of the choice, which a click on the chart sets too.
     marks
-        What each mark is called in the list, by its name in the chart.
+        What the marks are called in the chart: short and the same in every build, for the choice is
+        a part of the link to the page.
     label
         What is chosen.
     """
-    state.drop_unless(key, list(marks))
+    names = list(marks)
+    state.drop_unless(key, names)
     return st.selectbox(
         label,
-        list(marks),
+        names,
         index=None,
         key=key,
         bind=BOUND,
-        format_func=lambda mark: marks.get(mark, mark),
         placeholder="click a mark of the chart, or choose here",
     )
 
@@ -49,6 +50,7 @@ def rows_behind(
     where: str,
     what: str,
     *,
+    key: str,
     table: Callable[[], pa.Table] | None = None,
 ) -> None:
     """Show the rows for which both conditions hold, and links that take them further.
@@ -63,6 +65,8 @@ def rows_behind(
         What the mark says.
     what
         What the mark is, for the heading.
+    key
+        Name of this part of the page.
     table
         What makes the table, where it is not of the newest rows.
     """
@@ -74,21 +78,17 @@ def rows_behind(
         st.caption(f"{shown.num_rows} of them are shown; Export takes all of them.")
     rows_table(shown, alt=f"{shown.num_rows} of {n} rows {what}.")
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        opened = open_record(shown["request_id"].to_pylist())
+        opened = open_record(shown["request_id"].to_pylist(), f"open-{key}")
         if opened:
             link("record", f"Open {opened}", request=opened)
-        links(where, sql=both)
+        links(both)
 
 
-def links(where: str, *, sql: str | None = None) -> None:
+def links(where: str) -> None:
     """Draw links that take the rows of a condition to Explore, Export and SQL."""
-    typed = state.filters().where
-    # The other filters go along by themselves.
-    kept = both_of(f"({typed.strip()}\n)" if typed.strip() else None, where)
-    link("explore", "Explore these rows", where=kept)
-    link("export", "Export these rows", where=kept)
-    if sql:
-        link("sql", "Ask in SQL", q=data.as_query(sql))
+    link("explore", "Explore these rows", **{state.TAKEN: where})
+    link("export", "Export these rows", **{state.TAKEN: where})
+    link("sql", "Ask in SQL", q=data.as_query(where))
 
 
 def both_of(condition: str | None, where: str) -> str:

@@ -99,7 +99,7 @@ def errors(source: Build, score: str, condition: str | None) -> None:
     tenth = mark_choice("tenth", marks, "Rows of the tenth")
     if tenth:
         where = next(row["where"] for row in found.rows if str(row["part"]) == tenth)
-        rows_behind(source, condition, where, f"of tenth {marks[tenth]}")
+        rows_behind(source, condition, where, f"of tenth {marks[tenth]}", key="tenth")
 
 
 _PARTS = ("part", "first", "last", "value", "low", "high", "n")
@@ -128,7 +128,7 @@ def distribution(source: Build, score: str, condition: str | None) -> None:
     range_ = mark_choice("range", marks, "Rows of the range")
     if range_:
         where = next(row["where"] for row in found.rows if str(row["part"]) == range_)
-        rows_behind(source, condition, where, f"with {marks[range_]}")
+        rows_behind(source, condition, where, f"with {marks[range_]}", key="range")
 
 
 def wrong(source: Build, score: str, condition: str | None) -> None:
@@ -148,6 +148,7 @@ def wrong(source: Build, score: str, condition: str | None) -> None:
         condition,
         "correct = false",
         f"where the model was wrong, {order} by {score}",
+        key="wrong",
         table=lambda: data_uncertainty.wrong_rows(
             source, score, condition, surest=surest, limit=LIMIT
         ),

@@ -24,6 +24,12 @@ REASONS = {
     "few_effective": "too few rows carry the weight to say it",
 }
 
+REASONS_OF_RATERS = {
+    "empty": "no inference has values of two raters",
+    "single_class": "only one value was given",
+    "not_applicable": "the values are no numbers",
+}
+
 STATUSES = {
     "attributed": "found their inference",
     "orphan": "name no inference that is known",
@@ -66,6 +72,11 @@ def number(metric: str, value: float | None) -> str:
 def reason(code: str | None) -> str:
     """Why a value is not defined, in words."""
     return REASONS.get(code or "", code or "unknown reason")
+
+
+def rater_reason(code: str) -> str:
+    """Say why agreement is not defined."""
+    return REASONS_OF_RATERS.get(code, code)
 
 
 def interval(row: dict[str, Any]) -> str:
