@@ -6,7 +6,19 @@ All of it is over ``enriched_feedback``, each signal by itself, for two signals 
 from __future__ import annotations
 
 from workbench.raters._agreement import agreement
+from workbench.raters._agreement import counts as agreement_counts
 from workbench.raters._policies import compared, pinned_weights, policies, resolved, votes
+from workbench.raters._table import counts as rater_counts
 from workbench.raters._table import raters
 
-__all__ = ["agreement", "compared", "pinned_weights", "policies", "raters", "resolved", "votes"]
+__all__ = [
+    "agreement",
+    "agreement_counts",
+    "compared",
+    "pinned_weights",
+    "policies",
+    "rater_counts",
+    "raters",
+    "resolved",
+    "votes",
+]

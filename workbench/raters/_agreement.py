@@ -122,6 +122,12 @@ def agreement(
     return sorted(found, key=lambda row: (NAMES.index(row["metric"]), *row["by"].values()))
 
 
+def counts(build: Build, where: str | None = None, least: int = 10) -> list[ir.Table]:
+    """What the engine counts for `agreement`: equal units, and pairs of values of two raters."""
+    rated = ratings(feedback(build, where))
+    return [unit_patterns(rated), pair_counts(rated, least)]
+
+
 def _usual(kind: str | None) -> Iterable[str]:
     levels = LEVELS if kind == _SCALED else ("nominal",)
     return ("fleiss_kappa", *(ALPHAS[level] for level in levels))

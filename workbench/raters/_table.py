@@ -51,24 +51,30 @@ def raters(build: Build, where: str | None = None, least: int = 20) -> list[dict
     as this one (Bonferroni). Regular gaps must be more than half of all gaps; agreement is no
     better than chance where the interval of kappa reaches 0 and lies below the kappa of the others.
     """
-    rows = feedback(build, where)
-    said, rated = events(rows), ratings(rows)
-    chosen = _signs.totals(said, least)
-    facts = {(row["name"], row["rater_id"]): row for row in build.execute(chosen).to_pylist()}
-    for table in (
-        _signs.values(said, chosen),
-        _signs.gaps(said, chosen, _signs.clocks(said)),
-        _signs.minutes(said, chosen),
-        _signs.companions(rated, chosen),
-    ):
+    facts: dict[tuple[str, str], dict[str, Any]] = {}
+    for table in counts(build, where, least):
         for row in build.execute(table).to_pylist():
-            facts[row["name"], row["rater_id"]] |= row
-    reliability = _reliability(build, rated)
+            facts.setdefault((row["name"], row["rater_id"]), {}).update(row)
+    reliability = _reliability(build, ratings(feedback(build, where)))
     usual = _usual(facts)
     found = [
         _row(fact, reliability.get(key), usual[key], len(facts)) for key, fact in facts.items()
     ]
     return sorted(found, key=lambda row: (-row["n_signs"], row["name"], -row["n"], row["rater_id"]))
+
+
+def counts(build: Build, where: str | None = None, least: int = 20) -> list[ir.Table]:
+    """What the engine counts for `raters`: a row per rater and signal in each table."""
+    rows = feedback(build, where)
+    said, rated = events(rows), ratings(rows)
+    chosen = _signs.totals(said, least)
+    return [
+        chosen,
+        _signs.values(said, chosen),
+        _signs.gaps(said, chosen, _signs.clocks(said)),
+        _signs.minutes(said, chosen),
+        _signs.companions(rated, chosen),
+    ]
 
 
 def _usual(facts: dict[tuple[str, str], dict[str, Any]]) -> dict[tuple[str, str], float | None]:
