@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from workbench.errors import QueryError
 from workbench.measure import measure
 from workbench.query import Build, open_build
 from workbench.reliability import reliability
@@ -104,6 +105,23 @@ def test_crossed_groups_lead_to_their_rows_and_small_ones_are_hidden(build: Buil
     for row in rows:
         n = build.count(f"SELECT 1 AS x FROM enriched_inferences WHERE {row['where']}")
         assert row["n"] == (0 if row in hidden else n)
+
+
+def test_too_many_crossed_groups_are_refused_and_pairs_lead_to_their_rows(build: Build) -> None:
+    with pytest.raises(QueryError, match="groups together, more than 60"):
+        data_groups.by_groups(build, "accuracy", ("hour(ts)", "features.language"), None, 0)
+    by = ("features.language", "device")
+    sizes = {
+        tuple(row["by"].values()): build.count(
+            f"SELECT 1 AS x FROM enriched_inferences WHERE {row['where']}"
+        )
+        for row in data_groups.by_groups(build, "accuracy", by, None, 0)
+    }
+    for row in data_groups.disparities(build, "accuracy", by, None, 20):
+        if row["difference"] is not None:
+            two = sum(sizes[tuple(row[end].values())] for end in ("lowest", "highest"))
+            found = f"SELECT 1 AS x FROM enriched_inferences WHERE {row['where']}"
+            assert build.count(found) == two
 
 
 @pytest.mark.parametrize("reference", [None, "ts < '2026-03-10'"])

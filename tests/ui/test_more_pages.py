@@ -90,6 +90,11 @@ def test_recalibration_is_shown_before_and_after(open_page: Open, fitted: Path) 
     assert f"ece as it is {rows['ece', 'calibration_p']:.3f}" in said
     assert f"ece recalibrated {rows['ece', 'calibrated_p']:.3f}" in said
     assert "workbench fit recalibration" not in said
+    with open_build(fitted) as build:
+        row = data_reliability.corrected_bins(build, 10, "numpy", None).rows[-1]
+    assert row["series"] == "recalibrated"
+    app.selectbox(key="fixed").set_value(row["group"]).run()
+    assert f"{row['n']:,} rows of bin {row['group']}" in texts(app)
 
 
 def test_groups_agree_with_the_command_line(open_page: Open, demo: Path) -> None:
@@ -102,6 +107,10 @@ def test_groups_agree_with_the_command_line(open_page: Open, demo: Path) -> None
     assert f"is {row['difference']:.3f}" in texts(app)
     assert f"after {row['comparisons']} comparisons" in texts(app)
     assert "workbench fit propensity" in texts(app)
+    app.selectbox(key="pair").set_value("true_positive_rate").run()
+    assert not app.exception
+    (low,), (high,) = row["lowest"].values(), row["highest"].values()
+    assert f"rows of {low} and {high}" in texts(app)
 
 
 def test_small_groups_are_hidden_and_said_to_be(open_page: Open, demo: Path) -> None:

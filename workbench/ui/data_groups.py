@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from workbench import disparities as compared
 from workbench import skew
-from workbench.errors import DataError
+from workbench.errors import DataError, QueryError
 from workbench.measure import measure
 from workbench.query import Build
 from workbench.ui import data
@@ -25,30 +25,55 @@ def by_groups(
 
     Each dict is one of `workbench.measure.measure`, with ``group`` (what the group is called) and
     ``where`` (SQL of its rows).
+
+    Raises
+    ------
+    QueryError
+        If there are more than `MOST` groups.
     """
     keys = [f"{source.expression(one)}::VARCHAR" for one in by]
     found = measure(source, [metric], keys, condition, least)
+    if len(found) > MOST:
+        raise QueryError(
+            f"{' and '.join(by)} have {len(found)} groups together, more than {MOST}.",
+            "Choose columns with fewer values, or filter.",
+        )
     return [
         {
             **row,
             "group": " · ".join(
                 "(none)" if row["by"][key] is None else row["by"][key] for key in keys
             ),
-            "where": " AND ".join(
-                data.in_group(one, row["by"][key]) for one, key in zip(by, keys, strict=True)
-            ),
+            "where": _where(by, row["by"]),
         }
         for row in found
     ]
+
+
+def _where(by: Sequence[str], values: Mapping[str, Any]) -> str:
+    pairs = zip(by, values.values(), strict=True)
+    return " AND ".join(data.in_group(one, value) for one, value in pairs)
 
 
 @cached
 def disparities(
     source: Build, metric: str, by: Sequence[str], condition: str | None, least: int
 ) -> list[dict[str, Any]]:
-    """How far the groups are apart in the chosen metric and in those that have names."""
+    """How far the groups are apart in the chosen metric and in those that have names.
+
+    Each dict is one of `workbench.disparities.compare`, with ``where``: SQL of the rows of the two
+    groups that are furthest apart, or None.
+    """
     only = dict.fromkeys([metric, *compared.NAMED, "accuracy", "reward_mean", "ece"])
-    return compared.disparities(source, list(only), list(by), condition, least)
+    keys = [f"{source.expression(one)}::VARCHAR" for one in by]
+    found = compared.disparities(source, list(only), keys, condition, least)
+    return [{**row, "where": _either(by, row)} for row in found]
+
+
+def _either(by: Sequence[str], row: Mapping[str, Any]) -> str | None:
+    if row["difference"] is None:
+        return None
+    return f"({_where(by, row['lowest'])} OR {_where(by, row['highest'])})"
 
 
 @cached

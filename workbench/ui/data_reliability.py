@@ -34,11 +34,16 @@ def bins_of(
     """The bins of the diagram; each row has a ``mark``, what it is called on the page."""
     found = reliability(source, bins, rule, by, condition)
     for row in found.rows:
-        name = "0" if row["bin"] is None else str(row["bin"] + 1)
+        name = bin_name(row)
         row["mark"] = f"{row['group']} · {name}" if by else name
         if by:
             row["where"] = f"{row['where']} AND {in_group(by, row['group'])}"
     return found
+
+
+def bin_name(row: dict[str, Any]) -> str:
+    """How a bin is called: counted from 1; 0 is what the rule leaves out."""
+    return "0" if row["bin"] is None else str(row["bin"] + 1)
 
 
 @cached
@@ -66,7 +71,10 @@ def corrected_bins(source: Build, bins: int, rule: str, condition: str | None) -
     rows, queries = [], []
     for name, column in (("as it is", "calibration_p"), ("recalibrated", "calibrated_p")):
         found = reliability(source, bins, rule, where=where, probability=column)
-        rows += [{**row, "series": name, "group": str(row["bin"])} for row in found.rows]
+        for row in found.rows:
+            mark = f"{name} · {bin_name(row)}"
+            behind = f"{row['where']} AND {' AND '.join(parts)}"
+            rows.append({**row, "series": name, "group": mark, "where": behind})
         queries.append(found.sql)
     return Reliability(rows, ";\n\n".join(queries))
 

@@ -18,7 +18,21 @@ from workbench.running import RunningQuery
 _FILTERS = ("model", "label", "from", "to", "where")
 _CHOICES = (
     *("chart", "metric", "by", "group", "q", "request", "relation", "limit", "format"),
-    *("bins", "rule", "split", "panel", "bin", "by2", "least", "cell", "doubt", "tenth", "range"),
+    *(
+        "bins",
+        "rule",
+        "split",
+        "panel",
+        "bin",
+        "by2",
+        "least",
+        "cell",
+        "pair",
+        "fixed",
+        "doubt",
+        "tenth",
+        "range",
+    ),
     *("sure", "column", "method", "every", "since", "chunk", "promise", "worst", "search", "moved"),
 )
 

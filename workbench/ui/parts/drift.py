@@ -196,6 +196,7 @@ def promised(source: Build, chosen: Settings, condition: str | None) -> None:
         charts.drift(own, column=words.code(str(measure)), method="cbpe"),
         own,
         key="promised",
+        on_pick=state.pick_from("promised", "chunk"),
         said=f"{words.plural(sum(row['n'] for row in own), 'row')} with a score"
         + (f", {labelled:,} of them labelled; bars are 95 % intervals." if labelled else "."),
         sql=data_drift.rows_sql(source, "expected", chosen.every, chosen.reference, condition),

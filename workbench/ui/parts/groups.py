@@ -136,6 +136,7 @@ def disparities(
         chart,
         [_disparity(row) for row in rows],
         key="disparities",
+        on_pick=state.pick_from("disparities", "pair"),
         said=_comparisons(rows),
         sql=data.compiled(source, names, condition, by),
         guides=names,
@@ -144,6 +145,12 @@ def disparities(
     for row in rows:
         if row["disparity"] == metric and row["difference"] is not None:
             st.markdown(_in_words(row))
+    apart = {row["disparity"]: row for row in rows if row["where"]}
+    pair = mark_choice("pair", apart, "Rows of the two groups furthest apart")
+    if pair:
+        row = apart[pair]
+        what = f"of {_name(row['lowest'])} and {_name(row['highest'])}"
+        rows_behind(source, condition, row["where"], what, key="pair")
 
 
 def _comparisons(rows: Sequence[Row]) -> str:
@@ -201,6 +208,7 @@ def heard(source: Build, by: Sequence[str], condition: str | None, least: int) -
         charts.metric_by_group(rows, metric="response_rate", by=" · ".join(by), percent=True),
         _table(rows),
         key="heard",
+        on_pick=state.pick_from("heard", "cell"),
         said=" ".join(filter(None, (_coverage(rows), _hidden(rows, least)))),
         sql=data.compiled(source, ("response_rate",), condition, by),
         guides=("response_rate", "label_coverage"),

@@ -167,7 +167,13 @@ def recalibrated(source: Build, chosen: Settings, condition: str | None) -> None
             charts.calibration(bins.rows),
             [{name: row[name] for name in ("series", *_COLUMNS)} for row in bins.rows],
             key="corrected",
+            on_pick=state.pick_from("corrected", "fixed"),
             said=said,
             sql=bins.sql,
             guides=("calibration",),
         )
+    marks = {row["group"]: row for row in bins.rows}
+    fixed = mark_choice("fixed", marks, "Rows of the bin, before or after")
+    if fixed:
+        where = marks[fixed]["where"]
+        rows_behind(source, condition, where, f"of bin {_bin_label(marks[fixed])}", key="fixed")
