@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -138,6 +139,11 @@ def _described(build: Build, expression: ir.Table, score: str, about: str) -> Pa
     for row in rows:
         # A sum of whole numbers is a HUGEINT, which comes back as a decimal.
         row |= {name: int(row[name]) for name in ("part", "n", "n_wrong", "n_right") if name in row}
-        ends = " AND ".join(f"'{row[end]!r}'::DOUBLE" for end in ("first", "last"))
-        row["where"] = f"{score} BETWEEN {ends}" + ("" if about == "true" else f" AND {about}")
+        row["where"] = between(score, [row]) + ("" if about == "true" else f" AND {about}")
     return Parts(rows, build.sql_of(expression))
+
+
+def between(score: str, rows: Sequence[Mapping[str, Any]]) -> str:
+    """SQL of the rows from the smallest to the largest score of neighbouring parts."""
+    least, most = min(row["first"] for row in rows), max(row["last"] for row in rows)
+    return f"{score} BETWEEN '{least!r}'::DOUBLE AND '{most!r}'::DOUBLE"

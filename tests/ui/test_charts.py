@@ -173,8 +173,8 @@ def test_errors_by_tenth_and_errors_found() -> None:
     assert list(chart.figure.data[0].y) == [0.4, 0.0]
     assert "40.0% (20.0% to 60.0%, n = 10) of the least sure tenth" in chart.alt
     rows = [
-        {"share": 0.1, "value": 0.25, "low": 0.2, "high": 0.3, "n": 100},
-        {"share": 0.2, "value": None, "low": None, "high": None, "n": 0},
+        {"share": 0.1, "mark": "10%", "value": 0.25, "low": 0.2, "high": 0.3, "n": 100},
+        {"share": 0.2, "mark": "20%", "value": None, "low": None, "high": None, "n": 0},
     ]
     chart = charts.captured(rows, score="entropy")
     assert list(chart.figure.data[1].x) == [0.1]

@@ -69,6 +69,15 @@ def test_tenths_of_a_score_hold_what_sorting_gives(build: Build) -> None:
         assert row["low"] <= row["value"] <= row["high"]
 
 
+def test_the_least_sure_answers_hold_the_errors_that_are_said(build: Build) -> None:
+    errors = build.count(ROWS + "correct = false")
+    for row in data_uncertainty.capture(build, "entropy", None):
+        found = build.count(ROWS + f"correct = false AND {row['where']}")
+        # A row on the border counts in part there and whole here.
+        assert found / errors == pytest.approx(row["value"], abs=0.01)
+        assert build.count(ROWS + row["where"]) == pytest.approx(row["share"] * row["n"], abs=15)
+
+
 def test_a_score_of_which_small_means_unsure_is_turned(build: Build) -> None:
     from workbench.metrics import UNCERTAINTY_SCORES
 

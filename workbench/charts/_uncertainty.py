@@ -105,7 +105,8 @@ def captured(rows: Rows, *, score: str) -> Chart:
     Parameters
     ----------
     rows
-        Dicts of ``share``, ``value``, ``low``, ``high``, ``n``; undefined values are left out.
+        Dicts of ``share``, ``mark``, ``value``, ``low``, ``high``, ``n``; undefined values are left
+        out.
     score
         What the answers are ordered by.
     """
@@ -127,11 +128,12 @@ def captured(rows: Rows, *, score: str) -> Chart:
             y=[row["value"] for row in known],
             mode="lines+markers",
             name=f"by {score}",
+            customdata=[[row["mark"]] for row in known],
             error_y=error_bars(known),
             hovertemplate="%{x:.0%} of the answers hold %{y:.1%} of the errors<extra></extra>",
         )
     )
-    figure.update_layout(height=340, margin=MARGIN, legend=_LEGEND)
+    figure.update_layout(height=340, margin=MARGIN, clickmode="event+select", legend=_LEGEND)
     figure.update_xaxes(title="answers looked at, least sure first", tickformat=".0%")
     figure.update_yaxes(title="errors found", rangemode="tozero", tickformat=".0%")
     if not known:

@@ -55,9 +55,19 @@ def capture_calls(score: str) -> tuple[str, ...]:
 
 @cached
 def capture(source: Build, score: str, condition: str | None) -> list[dict[str, Any]]:
-    """Share of the errors among the least sure answers, for each of `SHARES`."""
+    """Share of the errors among the least sure answers, for each of `SHARES`.
+
+    Each dict has ``share``, ``mark`` (how it is called) and ``where``: SQL of those answers, with
+    all that have the score of the last one.
+    """
     found = measure(source, capture_calls(score), (), condition)
-    return [{**row, "share": share} for share, row in zip(SHARES, found, strict=True)]
+    parts = uncertainty.error_rates(source, score, condition, parts=100).rows
+    rows = []
+    for share, row in zip(SHARES, found, strict=True):
+        inside = [part for part in parts if part["part"] <= round(share * 100)]
+        where = f"{uncertainty.between(score, inside)} AND correct IS NOT NULL" if inside else ""
+        rows.append({**row, "share": share, "mark": f"{share:.0%}", "where": where})
+    return rows
 
 
 @cached

@@ -157,8 +157,7 @@ def _chart(source: Build, rows: Sequence[Row], chosen: Settings, condition: str 
         also=_THRESHOLD,
     )
     marks = {
-        charts.chunk_name(row): f"{charts.chunk_name(row)} (n = {row['n']:,}"
-        f"{', alert' if row['alert'] else ''})"
+        charts.chunk_name(row): charts.chunk_name(row) + (", an alert" if row["alert"] else "")
         for row in own
     }
     chunk = mark_choice("chunk", marks, "Rows of the chunk")

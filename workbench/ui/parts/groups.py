@@ -76,8 +76,7 @@ def by_groups(
         guides=(metric,),
     )
     shown = {row["group"]: row for row in rows if row["reason"] != "suppressed"}
-    marks = {name: f"{name} (n = {row['n']:,})" for name, row in shown.items()}
-    cell = mark_choice("cell", marks, "Rows of the group")
+    cell = mark_choice("cell", shown, "Rows of the group")
     if cell:
         rows_behind(source, condition, shown[cell]["where"], f"of {cell}", key="cell")
 
@@ -127,7 +126,7 @@ def disparities(
     ]
     chart = charts.intervals(
         known,
-        what="Largest difference between two groups, adjusted 95 % interval",
+        what="Largest difference between two groups",
         reference=0.0,
         said="no difference",
     )
@@ -156,7 +155,7 @@ def disparities(
 def _comparisons(rows: Sequence[Row]) -> str:
     most = max((row["comparisons"] or 0 for row in rows), default=0)
     undefined = [row["disparity"] for row in rows if row["difference"] is None]
-    text = f"Adjusted for {words.plural(most, 'comparison')} at most."
+    text = f"95 % intervals, adjusted for {words.plural(most, 'comparison')} at most."
     return text + (f" Not defined: {', '.join(undefined)}." if undefined else "")
 
 

@@ -8,6 +8,7 @@ import streamlit as st
 
 from workbench.guide import Guide
 from workbench.ui import data
+from workbench.ui.parts import words
 
 _SECTIONS = (("What it shows", "shows"), ("How to read it", "read"), ("What to do", "do"))
 
@@ -19,9 +20,9 @@ def how_to_read(names: Sequence[str], *, also: str = "") -> None:
             st.markdown(also)
         if len(names) == 1:
             _guide(data.guide(names[0]))
-        elif names:
-            for place, name in zip(st.tabs([f"`{name}`" for name in names]), names, strict=True):
-                with place:
+        else:
+            for name in names:
+                with st.expander(words.metric_name(name)):
                     _guide(data.guide(name))
 
 

@@ -20,6 +20,12 @@ from workbench.ui.parts.rows import mark_choice, rows_behind
 
 ALL = "all"
 
+_DIAGRAM = (
+    "Each mark is a bin of probability; its area grows with its rows. On the dashed line, what was "
+    "said is what happened; below it the model is overconfident, above it underconfident. A bar "
+    "that reaches the line does not contradict it. Click a mark to read its rows."
+)
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -115,6 +121,7 @@ def diagram(source: Build, chosen: Settings, condition: str | None) -> None:
         f"Bars are 95 % intervals; hollow marks have fewer than {charts.FEW} rows.",
         sql=found.sql,
         guides=("calibration",),
+        also=_DIAGRAM,
     )
     marks = {row["group"]: _bin_label(row) for row in rows}
     bin_ = mark_choice("bin", marks, "Rows of the bin")
@@ -127,7 +134,7 @@ _COLUMNS = ("group", "n", "predicted", "observed", "low", "high", "first", "last
 
 
 def _bin_label(row: dict[str, Any]) -> str:
-    return f"{row['group']} ({row['first']:.3f} to {row['last']:.3f}, n = {row['n']:,})"
+    return f"{row['group']} ({row['first']:.3f} to {row['last']:.3f})"
 
 
 def _panel(rows: Sequence[dict[str, Any]]) -> str:
@@ -171,6 +178,7 @@ def recalibrated(source: Build, chosen: Settings, condition: str | None) -> None
             said=said,
             sql=bins.sql,
             guides=("calibration",),
+            also=_DIAGRAM,
         )
     marks = {row["group"]: row for row in bins.rows}
     fixed = mark_choice("fixed", marks, "Rows of the bin, before or after")

@@ -87,19 +87,28 @@ def errors(source: Build, score: str, condition: str | None) -> None:
             charts.captured(rows, score=score),
             [{name: row[name] for name in columns} for row in rows],
             key="captured",
+            on_pick=state.pick_from("captured", "share"),
             said=f"On {judged}; bars are 95 % intervals.",
             sql=data.compiled(source, data_uncertainty.capture_calls(score), condition),
             guides=("error_capture_rate",),
         )
     marks = {
         str(row["part"]): f"{row['part']} ({score} {row['first']:.3f} to {row['last']:.3f}, "
-        f"{row['value']:.1%} wrong, n = {row['n']:,})"
+        f"{row['value']:.1%} wrong)"
         for row in found.rows
     }
-    tenth = mark_choice("tenth", marks, "Rows of the tenth")
+    shares = {row["mark"]: row["where"] for row in rows if row["where"]}
+    left, right = st.columns(2)
+    with left:
+        tenth = mark_choice("tenth", marks, "Rows of the tenth")
+    with right:
+        share = mark_choice("share", shares, "Rows of the least sure")
     if tenth:
         where = next(row["where"] for row in found.rows if str(row["part"]) == tenth)
         rows_behind(source, condition, where, f"of tenth {marks[tenth]}", key="tenth")
+    if share:
+        what = f"of the least sure {share} by {score}"
+        rows_behind(source, condition, shares[share], what, key="share")
 
 
 _PARTS = ("part", "first", "last", "value", "low", "high", "n")
@@ -122,8 +131,7 @@ def distribution(source: Build, score: str, condition: str | None) -> None:
         also=_DISTRIBUTION,
     )
     marks = {
-        str(row["part"]): f"{score} {row['first']:.3f} to {row['last']:.3f} (n = {row['n']:,})"
-        for row in found.rows
+        str(row["part"]): f"{score} {row['first']:.3f} to {row['last']:.3f}" for row in found.rows
     }
     range_ = mark_choice("range", marks, "Rows of the range")
     if range_:
