@@ -8,6 +8,7 @@ from typing import Any
 from workbench.drift import drift
 from workbench.measure import measure
 from workbench.query import Build
+from workbench.raters import raters
 from workbench.worst import GAP, Search, find_worst
 
 #: Slices that a line names at most.
@@ -30,16 +31,16 @@ def in_words(build: Build, status: Row) -> list[str]:
     Returns
     -------
     list of str
-        Feedback, coverage, quality, calibration, drift: a line each where there is something to
-        say. Slices are those of `find_worst`: worse than the rest beyond chance, with allowance
-        for how many were looked at.
+        Feedback, coverage, quality, calibration, raters, drift: a line each where there is
+        something to say. Slices are those of `find_worst`: worse than the rest beyond chance, with
+        allowance for how many were looked at.
     """
     asked = ["label_coverage", "accuracy", "reward_mean", "ece", "calibration_noise_floor"]
     overall = {row["metric"]: row for row in measure(build, asked)}
     lines = [_feedback(status), _coverage(build, overall["label_coverage"])]
     if overall["label_coverage"]["n_labelled"]:
         lines += [_quality(build, overall), _calibration(build, overall)]
-    lines.append(_drift(build))
+    lines += [_raters(build), _drift(build)]
     return [line for line in lines if line]
 
 
@@ -55,7 +56,7 @@ def findings(build: Build) -> list[str]:
     lines = [_slices(find_worst(build, name, limit=_NAMED), lead) for name, lead in asked]
     return [
         *(f"{line[0].upper()}{line[1:]}." for line in lines if line),
-        *filter(None, [_drift(build)]),
+        *filter(None, [_raters(build), _drift(build)]),
     ]
 
 
@@ -145,6 +146,16 @@ def _named(values: Row) -> str:
         f"{name} {value}" if str(value).startswith(("<", ">")) else f"{name} = {value}"
         for name, value in values.items()
     )
+
+
+def _raters(build: Build) -> str:
+    """Which raters look like bots."""
+    flagged = [row for row in raters(build) if row["flagged"]]
+    said = [f"{row['rater_id']} ({row['name']}): {row['reason']}" for row in flagged[:_NAMED]]
+    if not said:
+        return ""
+    of = "1 rater looks" if len(flagged) == 1 else f"{len(flagged):,} raters look"
+    return f"{of} like a bot; {'. '.join(said)}."
 
 
 def _drift(build: Build) -> str:

@@ -33,7 +33,6 @@ from workbench.ingest.files import superseded
 from workbench.lake import Lake
 from workbench.project import CONFIG_NAME, Project
 
-
 #: Number of the layout of a build's tables and views. A build of another number is made anew.
 LAYOUT = 2
 
