@@ -141,10 +141,17 @@ def test_chunks_lead_to_their_rows(build: Build, reference: str | None) -> None:
     assert build.count(data_drift.rows_sql(build, "device", "day", reference, None)) == 3000
 
 
-def test_measured_accuracy_has_its_interval_beside_the_promise(build: Build) -> None:
-    rows = data_drift.promised(build, "week", None, None)
+@pytest.mark.parametrize("reference", [None, "ts < '2026-03-12'"])
+def test_measured_accuracy_has_its_interval_beside_the_promise(
+    build: Build, reference: str | None
+) -> None:
+    rows = data_drift.promised(build, "week", reference, None)
     own = [row for row in rows if row["column"] == "expected_accuracy"]
-    assert all(row["low"] <= row["measured"] <= row["high"] for row in own)
+    for row in own:
+        (one,) = measure(build, ["accuracy"], where=data_drift.in_chunk(row, reference))
+        ends = ("low", "high", "n_labelled")
+        assert [row[name] for name in ends] == [one[name] for name in ends]
+        assert row["low"] <= row["measured"] <= row["high"]
     whole = data.measured(build, ("accuracy",), None)[0]
     assert sum(row["n_labelled"] for row in own) == whole["n_labelled"]
 

@@ -192,3 +192,32 @@ def test_a_link_to_rows_is_a_filter_on_any_page(open_page: Open, demo: Path) -> 
     with open_build(demo) as build:
         n = build.count("SELECT 1 AS x FROM inferences WHERE model_version = 'v2'")
     assert f"{n:,} rows behind the chart" in texts(app)
+
+
+def test_what_is_missing_is_said_in_words(open_page: Open, unlabelled: Path) -> None:
+    for page, said in (
+        ("reliability", "No inference has a probability"),
+        ("groups", "none of them has a label"),
+        ("uncertainty", "No inference has a probability"),
+        ("drift", "nothing is promised"),
+    ):
+        assert said in texts(open_page(unlabelled, page)), page
+
+
+@pytest.mark.parametrize("page", ["reliability", "groups", "uncertainty", "drift"])
+def test_rows_without_labels_are_not_judged(open_page: Open, demo: Path, page: str) -> None:
+    app = open_page(demo, page, where="label IS NULL AND reward IS NULL")
+    assert not app.exception
+    assert not app.error
+    said = texts(app)
+    if page == "drift":
+        assert "cannot see it: only labels can" in said
+        assert "bars are 95 % intervals" not in said
+    else:
+        assert "none of them has a label" in said
+    assert ("Distribution of" in said) is (page == "uncertainty")
+
+
+def test_few_labels_are_warned_about(open_page: Open, demo: Path) -> None:
+    app = open_page(demo, "reliability", where="label IS NULL OR request_id < '02'")
+    assert "labelled rows: with fewer than 30" in texts(app)

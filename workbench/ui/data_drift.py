@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from workbench.drift import chunks_query, drift
@@ -51,18 +51,28 @@ def promised(
     found = followed(source, ("expected",), every, reference, (), condition)
     if every.strip().isdecimal() or not any(row["measured"] is not None for row in found):
         return found
-    ends = {}
-    for row in found:
-        if row["column"] == "expected_accuracy" and row["chunk"] not in ends:
-            where = " AND ".join(
-                [f"({condition}\n)"] * bool(condition) + [in_chunk(row, reference)]
-            )
-            (one,) = measure(source, ("accuracy",), (), where)
-            ends[row["chunk"]] = {name: one[name] for name in ("low", "high", "n_labelled")}
-    return [
-        {**row, **ends[row["chunk"]]} if row["column"] == "expected_accuracy" else row
-        for row in found
-    ]
+    start = f"date_trunc('{every.strip().lower()}', ts)"
+    chosen = f"coalesce(({reference}\n), false)" if reference else "false"
+    # Of all chunks in one scan; without a reference, the first ones are not told by a condition.
+    measured = measure(source, ("accuracy",), (start, chosen), condition)
+    ends = {
+        (row["by"][start], row["by"][chosen]): {
+            name: row[name] for name in ("low", "high", "n_labelled")
+        }
+        for row in measured
+        if row["by"][start] is not None
+    }
+    return [_with_interval(row, ends, with_reference=reference is not None) for row in found]
+
+
+def _with_interval(
+    row: dict[str, Any], ends: Mapping[tuple[Any, bool], Any], *, with_reference: bool
+) -> dict[str, Any]:
+    if row["column"] != "expected_accuracy":
+        return row
+    chosen = with_reference and row["period"] == "reference"
+    starts = [start for start, inside in ends if inside is chosen and start <= row["from"]]
+    return {**row, **ends[max(starts), chosen]} if starts else row
 
 
 def in_chunk(row: dict[str, Any], reference: str | None) -> str:
