@@ -25,6 +25,8 @@ Ints = npt.NDArray[np.int64]
 LEVELS = ("nominal", "ordinal", "interval", "ratio")
 #: Resamples of an interval; fewer where there are very many different units.
 RESAMPLES, FEWER_RESAMPLES, MANY_PATTERNS = 1000, 200, 5000
+#: Pairs of raters that are compared: of a thousand raters there are half a million.
+MOST_PAIRS = 2000
 #: Different values up to which `ratio` compares each with each.
 MOST_VALUES = 2000
 _SEED = 20_260_301
@@ -88,14 +90,20 @@ def unit_patterns(rated: ir.Table) -> ir.Table:
     return units.group_by("name", "pattern").agg(n=units.count())
 
 
-def pair_counts(rated: ir.Table, least: int) -> ir.Table:
+def pair_counts(rated: ir.Table, least: int, most: int = MOST_PAIRS) -> ir.Table:
     """How often two raters gave which two values to the same unit.
+
+    Parameters
+    ----------
+    rated
+        As `ratings` gives it.
+    least, most
+        Only pairs with so many units in common at least, and of those the so many that have most.
 
     Returns
     -------
     ir.Table
-        ``name``, ``rater_a``, ``rater_b``, ``value_a``, ``value_b``, ``n``, for pairs of raters
-        with at least `least` units in common.
+        ``name``, ``rater_a``, ``rater_b``, ``value_a``, ``value_b``, ``n``.
     """
     other = rated.view()
     both = rated.join(
@@ -115,8 +123,10 @@ def pair_counts(rated: ir.Table, least: int) -> ir.Table:
     )
     pair = ["name", "rater_a", "rater_b"]
     cells = both.group_by(*pair, "value_a", "value_b").agg(n=both.count())
-    cells = cells.mutate(__of_pair=cells.n.sum().over(ibis.window(group_by=pair)))
-    return cells.filter(cells["__of_pair"] >= least).drop("__of_pair")
+    pairs = cells.group_by(*pair).agg(__common=cells.n.sum())
+    pairs = pairs.filter(pairs["__common"] >= least)
+    busiest = pairs.order_by([pairs["__common"].desc(), *pair]).limit(most)
+    return cells.semi_join(busiest, pair)
 
 
 def number(text: str) -> float:

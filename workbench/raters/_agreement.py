@@ -86,7 +86,8 @@ def agreement(
     where
         SQL condition over ``enriched_feedback``.
     least
-        Pairs of raters with fewer common inferences have no row.
+        Pairs of raters with fewer common inferences have no row; of more than 2,000 pairs, those
+        have one that have most in common.
 
     Returns
     -------

@@ -19,7 +19,7 @@ from workbench.ui.parts.rows import LIMIT, mark_choice, rows_behind
 Row = dict[str, Any]
 
 #: Raters that a chart shows at most, and a side of the map of pairs.
-_MOST, _MOST_SIDE = 30, 25
+_MOST, _MOST_SIDE = 15, 25
 _RATERS = (
     "Kappa is the agreement with the other raters of the same inferences, less what chance would "
     "give: 1 is always, 0 is no better than chance. Reliability is how often a rater says what the "
@@ -54,6 +54,11 @@ def table(source: Build, rows: Sequence[Row], condition: str | None) -> None:
                 f"**{words.code(row['rater_id'])}** ({row['name']}) {verdict}: {row['reason']}.",
                 icon=":material/smart_toy:",
             )
+    st.dataframe(
+        [{name: row[name] for name in _SHORT} for row in rows],
+        hide_index=True,
+        alt="Every rater: events, agreement with others, reliability, and what is odd.",
+    )
     drawn = [
         {"name": row["mark"], "value": row["kappa"], "low": row["kappa_low"],
          "high": row["kappa_high"], "n": row["n_shared"]}
@@ -81,6 +86,9 @@ def table(source: Build, rows: Sequence[Row], condition: str | None) -> None:
         _behind(source, condition, [marks[rater]["rater_id"]], marks[rater]["name"], "rater")
 
 
+_SHORT = (
+    "rater_id", "name", "n", "n_shared", "agreement", "kappa", "reliability", "n_signs", "reason",
+)  # fmt: skip
 _COLUMNS = (
     "rater_id", "name", "n", "n_shared", "agreement", "kappa", "kappa_low", "kappa_high",
     "reliability", "reliability_low", "reliability_high", "n_consensus", "n_signs",
