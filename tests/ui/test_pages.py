@@ -132,7 +132,7 @@ def test_bars_add_up_to_the_card_and_rows_to_the_header(open_page: Open, demo: P
             assert sum(n for _, n in groups) == 3000
             assert {bar["group"] for bar in bars} == {name for name, _ in groups}
             for name, n in groups:
-                where = data.with_group(None, by, name, picked=True)
+                where = data.in_group(by, name)
                 assert build.count(f"SELECT 1 AS x FROM enriched_inferences WHERE {where}") == n
         bins = data.calibration(build, None)
         assert sum(row["n"] for row in bins) == data.measured(build, ("ece",), None)[0]["n"]

@@ -195,14 +195,6 @@ def in_group(by: str, value: str | None) -> str:
     return f"({by}\n)::VARCHAR IS NOT DISTINCT FROM {engine.literal(value)}"
 
 
-def with_group(condition: str | None, by: str, value: str | None, *, picked: bool) -> str | None:
-    """Return the condition of the rows behind a mark, or of all when none was picked."""
-    parts = [condition] if condition else []
-    if picked:
-        parts.append(in_group(by, value))
-    return " AND ".join(parts) or None
-
-
 @cached
 def calibration(source: Build, condition: str | None) -> list[dict[str, Any]]:
     """Mean prediction and observed frequency by `prob_bin`, with n and a 95 % interval."""

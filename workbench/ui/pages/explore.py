@@ -9,8 +9,6 @@ from workbench.datasets import Slice
 from workbench.ui import data, parts, state
 from workbench.ui.parts import words
 
-LIMIT = 200
-
 build = data.build(state.session_build(data.current_build()))
 st.title("Explore")
 condition = parts.filters(build).condition()
@@ -50,17 +48,6 @@ else:
     )
 
 group = parts.group_choice(groups)
-value = state.value_of(group)
-where = data.with_group(condition, by, value, picked=group is not None)
-behind = dict(groups)[value] if group else n_rows
-st.header(f"{words.plural(behind, 'row')} behind {f'{by} = {group}' if group else 'the chart'}")
-shown = data.rows(build, where, LIMIT)
-if behind > LIMIT:
-    st.caption(f"The newest {LIMIT} are shown; Export takes all of them.")
-parts.rows_table(shown, alt=f"The newest {shown.num_rows} of {behind} rows behind the chart.")
-with st.container(horizontal=True, vertical_alignment="bottom"):
-    opened = parts.open_record(shown["request_id"].to_pylist())
-    if opened:
-        parts.link("record", f"Open {opened}", request=opened)
-    parts.link("export", "Export these rows")
-    parts.link("sql", "Ask in SQL", q=data.as_query(where))
+where = data.in_group(by, state.value_of(group)) if group else None
+what = f"behind {f'{by} = {group}' if group else 'the chart'}"
+parts.rows_behind(build, condition, where, what, key="group", onwards=("export", "sql"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import pyarrow as pa
 import streamlit as st
@@ -47,10 +47,11 @@ def mark_choice(key: str, marks: Iterable[str], label: str) -> str | None:
 def rows_behind(
     source: Build,
     condition: str | None,
-    where: str,
+    where: str | None,
     what: str,
     *,
     key: str,
+    onwards: Sequence[str] = ("explore", "export", "sql"),
     table: Callable[[], pa.Table] | None = None,
 ) -> None:
     """Show the rows for which both conditions hold, and links that take them further.
@@ -62,11 +63,13 @@ def rows_behind(
     condition
         What the filters say.
     where
-        What the mark says.
+        What the mark says; None for all rows.
     what
         What the mark is, for the heading.
     key
         Name of this part of the page.
+    onwards
+        Pages that the rows can be taken to.
     table
         What makes the table, where it is not of the newest rows.
     """
@@ -75,22 +78,27 @@ def rows_behind(
     st.subheader(f"{words.plural(n, 'row')} {what}")
     shown = table() if table else data.rows(source, both, LIMIT)
     if n > shown.num_rows:
-        st.caption(f"{shown.num_rows} of them are shown; Export takes all of them.")
+        first = "first" if table else "newest"
+        st.caption(f"The {first} {shown.num_rows} are shown; Export takes all of them.")
     rows_table(shown, alt=f"{shown.num_rows} of {n} rows {what}.")
     with st.container(horizontal=True, vertical_alignment="bottom"):
         opened = open_record(shown["request_id"].to_pylist(), f"open-{key}")
         if opened:
             link("record", f"Open {opened}", request=opened)
-        links(both)
+        links(both, onwards)
 
 
-def links(where: str) -> None:
-    """Draw links that take the rows of a condition to Explore, Export and SQL."""
-    link("explore", "Explore these rows", **{state.TAKEN: where})
-    link("export", "Export these rows", **{state.TAKEN: where})
-    link("sql", "Ask in SQL", q=data.as_query(where))
+def links(where: str | None, onwards: Sequence[str] = ("explore", "export")) -> None:
+    """Draw links that take the rows of a condition to other pages."""
+    taken = {state.TAKEN: where} if where else {}
+    if "explore" in onwards:
+        link("explore", "Explore these rows", **taken)
+    if "export" in onwards:
+        link("export", "Export these rows", **taken)
+    if "sql" in onwards:
+        link("sql", "Ask in SQL", q=data.as_query(where))
 
 
-def both_of(condition: str | None, where: str) -> str:
-    """Write the condition that both hold."""
-    return f"{condition} AND {where}" if condition else where
+def both_of(condition: str | None, where: str | None) -> str | None:
+    """Write the condition that both hold; None where neither says anything."""
+    return " AND ".join(filter(None, (condition, where))) or None
