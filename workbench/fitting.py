@@ -89,9 +89,8 @@ def fit(
     if not facts["n"]:
         raise DataError(
             f"There are no rows to fit {kind} on.",
-            "It needs rows with "
-            + ", ".join(declared.needs(values))
-            + "; widen --where, --since and --until.",
+            f"It needs {' with '.join(filter(None, ('rows', ', '.join(declared.needs(values)))))}; "
+            "widen --where, --since and --until.",
         )
     found = declared.fit(
         Rows(

@@ -11,6 +11,7 @@ import pytest
 
 import workbench
 from tests.ingest.folder import START, Folder, event, inference, lines
+from workbench.raters import _signs
 
 #: People are right this often.
 RIGHT = 0.92
@@ -126,3 +127,27 @@ def test_many_honest_raters_are_hardly_ever_under_suspicion(tmp_path: Path) -> N
     table = raters(tmp_path, rows)
     assert len(table) == 96
     assert sum(row["n_signs"] for row in table.values()) == 0
+
+
+def test_the_interval_of_a_rater_holds_the_kappa_of_the_population() -> None:
+    """Each of 2,000 draws: one rater beside two others on 120 inferences."""
+    rng = np.random.default_rng(1)
+
+    def facts(n: int) -> dict[str, Any]:
+        truth = rng.random(n) < 0.5
+        own, *others = (truth ^ (rng.random(n) < wrong) for wrong in (0.2, 0.15, 0.15))
+        share = np.mean(others, axis=0)
+        return {
+            "n_shared": n,
+            "agreed": float(np.where(own, share, 1 - share).mean()),
+            "squares": float((np.where(own, share, 1 - share) ** 2).mean()),
+            "expected": float(own.mean() * share.mean() + (1 - own.mean()) * (1 - share.mean())),
+        }
+
+    true = _signs.kappa(facts(2_000_000))
+    assert true is not None
+    inside = 0
+    for _ in range(2000):
+        _, low, high = _signs.kappa(facts(120)) or (0.0, 0.0, 0.0)
+        inside += low <= true[0] <= high
+    assert 0.93 <= inside / 2000 <= 0.97, inside

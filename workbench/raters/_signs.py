@@ -127,8 +127,8 @@ def companions(rated: ir.Table, chosen: ir.Table) -> ir.Table:
     -------
     ir.Table
         ``n_shared`` inferences that others judged too; ``agreed``, the mean share of the others who
-        gave the same value; ``expected``, what it would be if the rater gave their values of these
-        inferences at random.
+        gave the same value; ``squares``, the mean of its square; ``expected``, what the share would
+        be if the rater gave their values of these inferences at random.
     """
     counts = rated.group_by("name", "request_id", "value").agg(k=rated.count())
     counts = counts.mutate(
@@ -143,10 +143,12 @@ def companions(rated: ir.Table, chosen: ir.Table) -> ir.Table:
         mine=both.same.sum(),
         others=both.others.sum(),
         agreed=(both.same * both.others).sum(),
+        squares=(both.same * both.others * both.others).sum(),
     )
     sums = of_value.group_by(*KEY).agg(
         n_shared=of_value.mine.sum(),
         agreed=of_value.agreed.sum(),
+        squares=of_value.squares.sum(),
         expected=(of_value.mine * of_value.others).sum(),
     )
     n = sums.n_shared
@@ -154,16 +156,28 @@ def companions(rated: ir.Table, chosen: ir.Table) -> ir.Table:
         *KEY,
         n_shared=n.cast("int64"),
         agreed=sums.agreed / n,
+        squares=sums.squares / n,
         expected=sums.expected / (n * n),
     )
 
 
-def wilson(share: float, n: int) -> tuple[float, float]:
+def wilson(share: float, n: float) -> tuple[float, float]:
     """Wilson interval of a share, at 95 %."""
     z = 1.959963984540054
     middle = (share + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
     return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def agreement(facts: Mapping[str, Any]) -> tuple[float, float]:
+    """Interval of the mean share of others who gave the same value.
+
+    A share of several others varies less than a single yes or no, so it is worth more of those: as
+    many as make the variance of their mean the one that is observed.
+    """
+    share, n = min(1.0, facts["agreed"]), facts["n_shared"]
+    variance, of_one = facts["squares"] - share * share, share * (1.0 - share)
+    return wilson(share, n * of_one / variance if 0.0 < variance < of_one else n)
 
 
 def kappa(facts: Mapping[str, Any]) -> tuple[float, float, float] | None:
@@ -174,7 +188,7 @@ def kappa(facts: Mapping[str, Any]) -> tuple[float, float, float] | None:
     if not facts.get("n_shared") or facts["expected"] > 1.0 - 1e-12:
         return None
     chance = facts["expected"]
-    low, high = wilson(min(1.0, facts["agreed"]), facts["n_shared"])
+    low, high = agreement(facts)
     return (
         (facts["agreed"] - chance) / (1 - chance),
         (low - chance) / (1 - chance),

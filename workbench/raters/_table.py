@@ -36,7 +36,7 @@ def raters(build: Build, where: str | None = None, least: int = 20) -> list[dict
     list of dict
         ``rater_id``; ``name`` of the signal; ``n`` events that were not withdrawn. With the others
         who judged the same: ``n_shared`` inferences, ``agreement`` (the mean share of the others
-        who gave the same value) with its Wilson interval ``agreement_low``, ``agreement_high``, and
+        who gave the same value) with its interval ``agreement_low``, ``agreement_high``, and
         ``kappa`` beyond chance with ``kappa_low``, ``kappa_high``. Against the consensus of Dawid
         and Skene: ``reliability`` with ``reliability_low``, ``reliability_high``, over
         ``n_consensus`` votes. ``signs``: four of ``sign``, ``value``, ``n``, ``p_value``, ``found``
@@ -130,7 +130,7 @@ def _row(
 ) -> dict[str, Any]:
     shared = fact.get("n_shared") or 0
     agreement = fact["agreed"] if shared else None
-    low, high = _signs.wilson(min(1.0, fact["agreed"]), shared) if shared else (None, None)
+    low, high = _signs.agreement(fact) if shared else (None, None)
     own = _signs.kappa(fact) or (None, None, None)
     n, right = reliability or (0, None)
     ends = (None, None) if right is None else _signs.wilson(min(1.0, right), n)
