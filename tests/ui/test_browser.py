@@ -170,6 +170,8 @@ def test_a_click_on_a_bin_leads_to_the_same_rows_on_the_export_page(url: str, de
         heading = page.get_by_role("heading", name=re.compile("rows of enriched_inferences"))
         expect(heading).to_be_visible()
         assert number(heading.inner_text()) == behind
+        assert "where=" in page.url
+        assert "slice=" not in page.url
         for name in ("Groups", "Uncertainty", "Drift"):
             page.get_by_test_id("stSidebarNav").get_by_role("link", name=name).click()
             expect(page.get_by_role("heading", name=name, exact=True)).to_be_visible()

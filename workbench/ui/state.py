@@ -100,7 +100,9 @@ def hold() -> None:
     if TAKEN in st.query_params:
         st.session_state["where"] = st.query_params[TAKEN]
         st.session_state["group"] = None
-        del st.query_params[TAKEN]
+        # In one step: else the address would lose the condition with the parameter.
+        others = {key: st.query_params.get_all(key) for key in st.query_params if key != TAKEN}
+        st.query_params.from_dict({**others, "where": st.query_params[TAKEN]})
     for key in (*_FILTERS, *_CHOICES):
         if key in st.session_state:
             # Streamlit forgets a bound value that nobody has set, so it is set.
