@@ -15,7 +15,7 @@ import pytest
 import workbench
 from workbench.handle import Workbench
 
-pytestmark = pytest.mark.real_data
+pytestmark = [pytest.mark.real_data, pytest.mark.published]
 
 #: A call is an assistant's message; what it was asked is the conversation before it.
 CONFIG = """

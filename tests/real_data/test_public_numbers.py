@@ -10,7 +10,7 @@ import pytest
 import workbench
 from workbench.handle import Workbench
 
-pytestmark = pytest.mark.real_data
+pytestmark = [pytest.mark.real_data, pytest.mark.published]
 
 
 def build(folder: Path, config: str) -> Workbench:
