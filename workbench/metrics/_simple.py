@@ -58,9 +58,34 @@ def simple_sums(
     }
     for i in set(_bases(simple).values()):
         aggregates[f"base{i}"] = _count(valued, valued[f"b{i}"])
+    shares: dict[int, bool] = {}
     for i, metric in simple.items():
-        aggregates |= _sums(valued, i, metric, weighted=weighted)
-    return valued.aggregate(by=list(keys), **aggregates)
+        shares[i] = not weighted and valued[f"v{i}"].type().is_boolean()
+        if shares[i]:
+            aggregates[f"n{i}"] = _count(valued, valued[f"v{i}"].notnull())
+            aggregates[f"k{i}"] = _count(valued, valued[f"v{i}"])
+        else:
+            aggregates |= _sums(valued, i, metric, weighted=weighted)
+    return _with_shares(valued.aggregate(by=list(keys), **aggregates), simple, shares)
+
+
+def _with_shares(
+    sums: ir.Table, simple: Mapping[int, Metric], shares: Mapping[int, bool]
+) -> ir.Table:
+    """Of metrics that are true or false, the moments out of two counts: a count stands once."""
+    moments: dict[str, ir.Value] = {}
+    for i, metric in simple.items():
+        if not shares[i]:
+            continue
+        n, k = sums[f"n{i}"], sums[f"k{i}"]
+        mean = k.cast("float64") / n.nullif(0)
+        moments[f"mean{i}"] = mean
+        if metric.interval in ("mean", "normal"):
+            moments[f"var{i}"] = mean * (1.0 - mean) * n / (n - 1).nullif(0)
+            some = ibis.ifelse(n > 0, 1.0, ibis.null("float64"))
+            moments[f"min{i}"] = some * (k == n).cast("float64")
+            moments[f"max{i}"] = some * (k > 0).cast("float64")
+    return sums.mutate(**moments).drop(*[f"k{i}" for i in simple if shares[i]])
 
 
 def _bases(simple: Mapping[int, Metric]) -> dict[int, int]:
@@ -78,14 +103,14 @@ def _counted(rows: ir.Table, keys: tuple[str, ...], simple: Mapping[int, Metric]
     read = [rows[name] for name in needed] + [m.expr(rows) for m in simple.values() if m.expr]
     if not needed or not all(value.type().is_boolean() for value in read):
         return rows
-    return rows.aggregate(by=[*keys, "labelled", *needed], times=rows.count())
+    # As doubles, because DuckDB's sum of BIGINT is a HUGEINT.
+    return rows.aggregate(by=[*keys, "labelled", *needed], times=rows.count().cast("float64"))
 
 
 def _count(rows: ir.Table, condition: ir.BooleanValue | None = None) -> ir.IntegerScalar:
     if "times" not in rows.columns:
         return rows.count(where=condition)
-    # DuckDB's sum of BIGINT is a HUGEINT, and Ibis leaves out a cast from what it takes for BIGINT.
-    return rows.times.sum(where=condition).fill_null(0).cast("float64").cast("int64")
+    return rows.times.sum(where=condition).fill_null(0.0).cast("int64")
 
 
 #: Number of the row of `simple_values` that is about the group alone.
@@ -168,10 +193,6 @@ def _sums(valued: ir.Table, i: int, metric: Metric, *, weighted: bool) -> dict[s
         size = total * total / (weight * weight).sum(where=there)
         spread = ibis.greatest((weight * value * value).sum() / total - mean * mean, 0.0)
         variance = spread * size / (size - 1.0).nullif(0.0)
-    elif value.type().is_boolean():
-        size = sums[f"n{i}"]
-        mean = _count(valued, value).cast("float64") / size.nullif(0)
-        variance = mean * (1.0 - mean) * size / (size - 1).nullif(0)
     else:
         mean, size, variance = value.mean(), value.count(), value.var(how="sample")
     sums[f"mean{i}"] = mean
@@ -179,6 +200,5 @@ def _sums(valued: ir.Table, i: int, metric: Metric, *, weighted: bool) -> dict[s
         sums[f"size{i}"] = size
     if metric.interval in ("mean", "normal"):
         sums[f"var{i}"] = variance
-        number = value.cast("float64")
-        sums[f"min{i}"], sums[f"max{i}"] = number.min(), number.max()
+        sums[f"min{i}"], sums[f"max{i}"] = value.min(), value.max()
     return sums
