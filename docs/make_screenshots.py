@@ -24,7 +24,7 @@ PORT = 8599
 URL = f"http://127.0.0.1:{PORT}"
 PAGES = (
     "",
-    "explore?chart=calibration&model=v3&where=features.language%20%3D%20%27pt-BR%27",
+    "reliability?model=v3&where=features.language%20%3D%20%27pt-BR%27",
 )
 #: Colours of the saved picture: few enough for a small file.
 COLOURS = 64
@@ -76,6 +76,8 @@ def _photograph() -> list[Image.Image]:
             page.goto(f"{URL}/{path}")
             page.wait_for_selector(".js-plotly-plot .main-svg", timeout=60_000)
             page.wait_for_timeout(3000)
+            page.wait_for_selector("[data-testid=stSpinner]", state="detached", timeout=60_000)
+            page.wait_for_timeout(1000)
             shots.append(Image.open(io.BytesIO(page.screenshot())).convert("RGB"))
         browser.close()
     return shots
