@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from workbench.cli._common import print_json, print_table
+from workbench.cli._common import print_grouped, print_json
 from workbench.handle import Workbench
 
 
@@ -21,7 +21,4 @@ def print_calibrated(
         print_json(rows)
         return
     columns = ("metric", "probability", *by, "value", "low", "high", "n", "n_labelled", "reason")
-    print_table(
-        columns,
-        [[row["by"].get(name) if name in by else row[name] for name in columns] for row in rows],
-    )
+    print_grouped(columns, rows, by)

@@ -84,6 +84,16 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
         click.echo(_line(row, widths, right))
 
 
+def print_grouped(
+    columns: Sequence[str], rows: Sequence[Mapping[str, Any]], by: Sequence[str]
+) -> None:
+    """Print rows of metrics as a table; of the columns, those in `by` are the group's."""
+    print_table(
+        columns,
+        [[row["by"].get(name) if name in by else row[name] for name in columns] for row in rows],
+    )
+
+
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 

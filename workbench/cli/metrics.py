@@ -7,7 +7,15 @@ import sys
 import click
 
 from workbench.cli._calibrated import print_calibrated
-from workbench.cli._common import common, folder, print_json, print_table, say, wants_json
+from workbench.cli._common import (
+    common,
+    folder,
+    print_grouped,
+    print_json,
+    print_table,
+    say,
+    wants_json,
+)
 from workbench.cli._disparities import print_disparities
 from workbench.cli._raters import check_options as check_rater_options
 from workbench.cli._raters import print_raters
@@ -151,11 +159,7 @@ def command(
             print_json(rows)
         else:
             columns = ("metric", *by, "value", "low", "high", "n", "n_labelled", "reason")
-            print_table(
-                columns,
-                [[row["by"].get(name) if name in by else row[name] for name in columns]
-                 for row in rows],
-            )  # fmt: skip
+            print_grouped(columns, rows, by)
     failed = failed_gates(workbench.current, conditions, where)
     if failed:
         raise GateError("A gate failed: " + "; ".join(failed) + ".")
