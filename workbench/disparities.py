@@ -10,7 +10,7 @@ from typing import Any
 from workbench.errors import ConfigError, suggest
 from workbench.formulas import Z95
 from workbench.measure import measure
-from workbench.metrics import metrics, parse_call, split_calls
+from workbench.metrics import metrics, parse_call, split_calls, wilson_of
 from workbench.query import Build
 
 Row = Mapping[str, Any]
@@ -231,9 +231,7 @@ def at_level(row: Row, interval: str, z: float) -> Ends:
     if interval not in ("wilson", "mean") or not 0 < far < 1 or far == value:
         return value - (value - low) * z / Z95, value + (high - value) * z / Z95
     size = Z95**2 * far * (1 - far) / (value - far) ** 2
-    centre = (size * value + z * z / 2) / (size + z * z)
-    half = z * math.sqrt(size * value * (1 - value) + z * z / 4) / (size + z * z)
-    return max(0.0, min(centre - half, value)), min(1.0, max(centre + half, value))
+    return wilson_of(value, size, z)
 
 
 def mover_difference(one: float, of_one: Ends, other: float, of_other: Ends) -> Ends:

@@ -16,6 +16,7 @@ from workbench.metrics._calls import (
     split_calls,
 )
 from workbench.metrics._evaluate import evaluate
+from workbench.metrics._intervals import wilson_ends, wilson_of
 from workbench.metrics._merge import (
     CELL_SUMS,
     SIZES,
@@ -74,5 +75,7 @@ __all__ = [
     "split_calls",
     "split_kept",
     "state_metric",
+    "wilson_ends",
+    "wilson_of",
     "without_intervals",
 ]

@@ -13,6 +13,7 @@ import ibis
 import ibis.expr.types as ir
 
 from workbench.formulas import canonical, seconds_between
+from workbench.metrics import wilson_of
 
 KEY = ("name", "rater_id")
 #: A gap counts as equal to the median gap if it is no further from it than this share of it.
@@ -161,14 +162,6 @@ def companions(rated: ir.Table, chosen: ir.Table) -> ir.Table:
     )
 
 
-def wilson(share: float, n: float) -> tuple[float, float]:
-    """Wilson interval of a share, at 95 %."""
-    z = 1.959963984540054
-    middle = (share + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    return max(0.0, middle - half), min(1.0, middle + half)
-
-
 def agreement(facts: Mapping[str, Any]) -> tuple[float, float]:
     """Interval of the mean share of others who gave the same value.
 
@@ -177,7 +170,7 @@ def agreement(facts: Mapping[str, Any]) -> tuple[float, float]:
     """
     share, n = min(1.0, facts["agreed"]), facts["n_shared"]
     variance, of_one = facts["squares"] - share * share, share * (1.0 - share)
-    return wilson(share, n * of_one / variance if 0.0 < variance < of_one else n)
+    return wilson_of(share, n * of_one / variance if 0.0 < variance < of_one else n)
 
 
 def kappa(facts: Mapping[str, Any]) -> tuple[float, float, float] | None:
@@ -206,7 +199,7 @@ def regular(facts: Mapping[str, Any], looked_at: int) -> dict[str, Any]:
     width = EQUAL + 1.5 * facts["step"] / median
     chance = 2.0 ** -(1.0 - width) - 2.0 ** -(1.0 + width)
     p = float(binom.sf(k - 1, n, chance))
-    found = p < ALPHA / looked_at and wilson(k / n, n)[0] > 0.5
+    found = p < ALPHA / looked_at and wilson_of(k / n, n)[0] > 0.5
     text = f"{k:,} of {n:,} gaps between events are {median:,.4g} s, give or take {EQUAL:.0%}"
     return _sign("regular_gaps", k / n, n, p, found, text)
 

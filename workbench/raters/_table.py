@@ -8,6 +8,7 @@ import ibis.expr.types as ir
 
 from workbench import dawid_skene
 from workbench.agreement import events, ratings
+from workbench.metrics import wilson_of
 from workbench.query import Build
 from workbench.raters import _signs
 from workbench.raters._agreement import feedback
@@ -133,7 +134,7 @@ def _row(
     low, high = _signs.agreement(fact) if shared else (None, None)
     own = _signs.kappa(fact) or (None, None, None)
     n, right = reliability or (0, None)
-    ends = (None, None) if right is None else _signs.wilson(min(1.0, right), n)
+    ends = (None, None) if right is None else wilson_of(min(1.0, right), n)
     signs = [
         _signs.regular(fact, looked_at),
         _signs.one_value(fact, looked_at),

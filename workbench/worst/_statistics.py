@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-Array = np.ndarray[Any, Any]
+from workbench.formulas import Z95
+from workbench.metrics import wilson_ends
 
-Z95 = 1.959963984540054
+Array = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True)
@@ -63,8 +64,8 @@ def difference(one: Sums, other: Sums, *, binary: bool) -> Difference:
         if binary:
             pooled = (one.s + other.s) / (one.n + other.n)
             error = np.sqrt(pooled * (1 - pooled) * (1 / one.n + 1 / other.n))
-            low_1, high_1 = _wilson(one)
-            low_2, high_2 = _wilson(other)
+            low_1, high_1 = wilson_ends(one.mean, one.n)
+            low_2, high_2 = wilson_ends(other.mean, other.n)
             low = effect - np.hypot(one.mean - low_1, high_2 - other.mean)
             high = effect + np.hypot(high_1 - one.mean, other.mean - low_2)
         else:
@@ -80,13 +81,6 @@ def p_value(effect: Array, error: Array) -> Array:
     with np.errstate(invalid="ignore", divide="ignore"):
         z = np.abs(effect) / error
     return np.where(np.isfinite(z), 2 * ndtr(-np.where(np.isfinite(z), z, 0.0)), 1.0)
-
-
-def _wilson(sums: Sums) -> tuple[Array, Array]:
-    p, n, z = sums.mean, sums.n, Z95
-    centre = (p + z * z / (2 * n)) / (1 + z * z / n)
-    half = z * np.sqrt(np.maximum(p * (1 - p), 0.0) / n + z * z / (4 * n * n)) / (1 + z * z / n)
-    return np.minimum(centre - half, p), np.maximum(centre + half, p)
 
 
 def benjamini_hochberg(p: Array) -> Array:
