@@ -14,10 +14,11 @@ from typing import Any
 import pyarrow as pa
 import streamlit as st
 
-from workbench import engine, formulas, summary
+from workbench import engine, summary
 from workbench.configuration import load
 from workbench.contract import bundle_path
 from workbench.datasets import Slice
+from workbench.enrich import PROB_BINS
 from workbench.errors import NotFoundError, QueryError, WorkbenchError
 from workbench.guide import Guide
 from workbench.macros import macros as views
@@ -25,6 +26,7 @@ from workbench.measure import RELATION as RELATION
 from workbench.measure import measure, rows_query
 from workbench.metrics import evaluate, metrics, parse_calls
 from workbench.query import Build, open_build, read_manifest
+from workbench.reliability import reliability
 
 HEADLINE = ("accuracy", "brier_score", "ece", "reward_mean", "label_coverage", "selection_rate")
 #: Groups that a chart shows at most.
@@ -198,20 +200,15 @@ def in_group(by: str, value: str | None) -> str:
 @cached
 def calibration(source: Build, condition: str | None) -> list[dict[str, Any]]:
     """Mean prediction and observed frequency by `prob_bin`, with n and a 95 % interval."""
-    rule = [source.expression(condition)] if condition else []
-    relation = source.narrowest(RELATION, *rule)
-    where = f" AND {rule[0]}" if rule else ""
-    table = source.query_table(
-        f"SELECT prob_bin, calibration_p AS p, calibration_y::DOUBLE AS y FROM {relation} "
-        f"WHERE isfinite(calibration_p) AND calibration_y IS NOT NULL{where}"
-    )
-    sums = table.group_by("prob_bin").agg(
-        predicted=table.p.mean(), observed=table.y.mean(), hits=table.y.sum(), n=table.count()
-    )
-    low, high = formulas.wilson(sums.hits, sums.n)
-    bins = sums.mutate(low=low, high=high, group=sums.prob_bin.cast("string"))
-    rows: list[dict[str, Any]] = source.execute(bins.order_by("prob_bin").drop("hits")).to_pylist()
-    return rows
+    shown = ("predicted", "observed", "n", "low", "high")
+    return [
+        {
+            "prob_bin": row["bin"],
+            **{name: row[name] for name in shown},
+            "group": str(row["bin"]),
+        }
+        for row in reliability(source, PROB_BINS, where=condition).rows
+    ]
 
 
 @cached
