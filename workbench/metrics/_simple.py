@@ -183,7 +183,7 @@ def _interval(flat: ir.Table, kinds: set[str]) -> tuple[ir.FloatingValue, ir.Flo
 
 
 def _sums(valued: ir.Table, i: int, metric: Metric, *, weighted: bool) -> dict[str, ir.Scalar]:
-    """What one scan sums up for a simple metric; ``size`` is the effective sample size."""
+    """What one scan sums up for a simple metric; ``size``, of weights, is the effective one."""
     value, weight = valued[f"v{i}"], valued.weight if weighted else None
     sums: dict[str, ir.Scalar] = {f"n{i}": _count(valued, value.notnull())}
     if weight is not None:
@@ -193,11 +193,10 @@ def _sums(valued: ir.Table, i: int, metric: Metric, *, weighted: bool) -> dict[s
         size = total * total / (weight * weight).sum(where=there)
         spread = ibis.greatest((weight * value * value).sum() / total - mean * mean, 0.0)
         variance = spread * size / (size - 1.0).nullif(0.0)
-    else:
-        mean, size, variance = value.mean(), value.count(), value.var(how="sample")
-    sums[f"mean{i}"] = mean
-    if weighted:
         sums[f"size{i}"] = size
+    else:
+        mean, variance = value.mean(), value.var(how="sample")
+    sums[f"mean{i}"] = mean
     if metric.interval in ("mean", "normal"):
         sums[f"var{i}"] = variance
         sums[f"min{i}"], sums[f"max{i}"] = value.min(), value.max()
