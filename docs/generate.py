@@ -1,7 +1,7 @@
 """Writes the references that are made from the code.
 
 They are the data dictionary, the JSON Schema of the feedback payload, the command line, the joins
-of contexts, the metrics, and the artefacts.
+of contexts, the metrics, the artefacts, and the samplers.
 
 ``python docs/generate.py`` writes them, ``--check`` only says whether they are current.
 """
@@ -250,6 +250,48 @@ def artefact_guide() -> str:
     return "\n".join([*lines, ""])
 
 
+SAMPLERS = """# Samplers
+
+{note}
+
+A sampler says which rows of a relation to take when there are more than are wanted:
+
+```console
+workbench export enriched_inferences --where "label IS NULL" --limit 500 \\
+  --sampler "uncertainty(score='entropy')" -o to-label.parquet
+```
+
+Each row that is taken carries four columns:
+
+| column | meaning |
+| --- | --- |
+| `sampling_score` | what the sampler preferred it for; 1 where all rows are alike |
+| `inclusion_probability` | the chance that it had to be taken |
+| `sample_weight` | 1 / `inclusion_probability`: how many rows of the population it stands for |
+| `random_number` | in (0, 1), from the md5 of the row's key and `--seed` |
+
+A mean over rows that were chosen because they are hard says nothing of the others. Weigh each row
+by `sample_weight`: the weighted sum of a value is then right on average for the population that was
+drawn from, whatever the sampler preferred.
+
+Equal builds, conditions and seeds give equal rows. A row keeps its random number from build to
+build, so where few scores change, few rows do. Rows whose score is NULL, NaN or infinite cannot be
+drawn and are no part of that population. Where the scores differ, rows are drawn by priority
+sampling (Duffield, Lund and Thorup, J. ACM 54(6), 2007); where they do not, as a simple random
+sample.
+"""
+
+
+def sampler_guide() -> str:
+    """Render the samplers as Markdown."""
+    from workbench.samplers import samplers
+
+    lines = [SAMPLERS.format(note=NOTE).rstrip()]
+    for sampler in samplers:
+        lines += ["", f"## {sampler.name}", "", sampler.about, *param_lines(sampler.params)]
+    return "\n".join([*lines, ""])
+
+
 def metric_guide() -> str:
     """Render what every metric says of itself as Markdown."""
     from workbench.metrics import FAMILIES, REASONS, metrics
@@ -291,6 +333,7 @@ GENERATED = {
     "joins.md": joins,
     "metrics.md": metric_guide,
     "artefacts.md": artefact_guide,
+    "samplers.md": sampler_guide,
     "data-dictionary.md": data_dictionary,
     f"feedback.v{contract.FEEDBACK_SCHEMA_VERSION}.schema.json": feedback_schema,
     "cli.md": command_line,

@@ -21,6 +21,7 @@ from workbench.datasets import Slice, export, write_file
 from workbench.errors import ConfigError, DataError, NotFoundError, QueryError
 from workbench.formats import formats
 from workbench.query import Build, open_build
+from workbench.samplers import SAMPLING_COLUMNS
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +70,49 @@ def test_parquet_describes_its_slice(build: Build, tmp_path: Path) -> None:
     assert "model_version = 'v1' -- é" in about["slice"]["where"]
     assert Slice(**about["slice"]).id == about["id"]
     assert Slice(**about["slice"]).count(build) == 50
+
+
+def test_a_sample_carries_its_own_weights(build: Build, tmp_path: Path) -> None:
+    chosen = Slice(
+        relation="inferences",
+        where="confidence IS NOT NULL",
+        columns=("request_id", "input"),
+        limit=40,
+        sampler="importance(score='confidence')",
+        seed=3,
+    )
+    assert Slice.from_params(chosen.to_params()) == chosen
+    assert Slice(relation="inferences", sampler=" uniform( ) ").sampler == "uniform"
+    first = export(build, chosen, "parquet", tmp_path / "a.parquet")
+    again = export(build, chosen, "parquet", tmp_path / "b.parquet")
+    assert first["sha256"] == again["sha256"]
+    table = pq.read_table(first["path"])
+    assert table.column_names == ["request_id", "input", *SAMPLING_COLUMNS]
+    assert table.num_rows == chosen.count(build) == 40
+    rows = table.to_pylist()
+    scores = dict(
+        zip(
+            *build.arrow("SELECT request_id, confidence FROM inferences").to_pydict().values(),
+            strict=True,
+        )
+    )
+    for row in rows:
+        assert row["sampling_score"] == scores[row["request_id"]]
+        assert row["sample_weight"] == 1 / row["inclusion_probability"]
+
+
+def test_what_cannot_be_drawn_is_said(build: Build, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="uncertainti") as caught:
+        Slice(relation="inferences", sampler="uncertainti")
+    assert "uncertainty" in caught.value.hint
+    with pytest.raises(QueryError, match="confidense"):
+        Slice(relation="inferences", sampler="importance(score='confidense')", limit=3).sql(build)
+    with pytest.raises(QueryError, match="below 0"):
+        Slice(relation="inferences", sampler="importance(score='-confidence')", limit=3).count(
+            build
+        )
+    with pytest.raises(QueryError):
+        Slice(relation="inferences", sampler="stratified(by='1) OR (1')", limit=3).sql(build)
 
 
 def test_texts_survive(build: Build, tmp_path: Path) -> None:

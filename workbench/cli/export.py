@@ -14,7 +14,11 @@ from workbench.cli._common import common, folder, print_json, say, wants_json
 @click.option("--where", metavar="SQL", help="Condition on the rows.")
 @click.option("--columns", metavar="NAME,...", help="Columns to take, in order. Default: all.")
 @click.option("--limit", type=click.IntRange(min=0), metavar="N",
-              help="Rows at most: a uniform sample, the same each time.")  # fmt: skip
+              help="Rows at most: a sample, the same each time.")  # fmt: skip
+@click.option("--sampler", metavar="SAMPLER",
+              help="How the rows are drawn, such as uncertainty(score='entropy'). They then carry "
+                   "their score, inclusion probability and weight.")  # fmt: skip
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the draw.")
 @click.option("--force", is_flag=True, help="Replace a file that exists.")
 @common
 def command(
@@ -24,6 +28,8 @@ def command(
     where: str | None,
     columns: str | None,
     limit: int | None,
+    sampler: str | None,
+    seed: int,
     force: bool,
     project_dir: str | None,
     as_json: bool,
@@ -33,7 +39,9 @@ def command(
     from workbench.handle import Workbench
 
     names = tuple(name.strip() for name in columns.split(",")) if columns else ()
-    chosen = Slice(relation=relation, where=where, columns=names, limit=limit)
+    chosen = Slice(
+        relation=relation, where=where, columns=names, limit=limit, sampler=sampler, seed=seed
+    )
     done = Workbench(folder(project_dir)).export(chosen, output, format=form, force=force)
     if wants_json(as_json):
         print_json(done)

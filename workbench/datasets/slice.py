@@ -11,6 +11,7 @@ from typing import Any
 from workbench import engine
 from workbench.errors import ConfigError, suggest
 from workbench.query import Build
+from workbench.samplers import SAMPLING_COLUMNS, SamplerCall, draw, parse_sampler
 
 _KEYS = ("feedback_id", "request_id")
 
@@ -28,17 +29,26 @@ class Slice:
     columns
         Columns to take, in order; all when empty.
     limit
-        Greatest number of rows: a uniform sample that is the same each time; None for all.
+        Greatest number of rows; None for all. Without a sampler a uniform sample.
+    sampler
+        How rows are drawn, such as ``uncertainty(score='entropy')``; they then carry the columns
+        of `workbench.samplers.SAMPLING_COLUMNS`. None adds no column.
+    seed
+        Seed of the random numbers. Equal builds, slices and seeds give equal rows.
     """
 
     relation: str = "enriched_inferences"
     where: str | None = None
     columns: tuple[str, ...] = ()
     limit: int | None = None
+    sampler: str | None = None
+    seed: int = 0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "where", (self.where or "").strip() or None)
         object.__setattr__(self, "columns", tuple(self.columns))
+        sampler = (self.sampler or "").strip()
+        object.__setattr__(self, "sampler", str(parse_sampler(sampler)) if sampler else None)
         if self.limit is not None and self.limit < 0:
             raise ConfigError(
                 f"A slice cannot have {self.limit} rows.", "Use a limit of 0 or more."
@@ -62,6 +72,10 @@ class Slice:
             params["columns"] = json.dumps(list(self.columns), ensure_ascii=False)
         if self.limit is not None:
             params["limit"] = str(self.limit)
+        if self.sampler:
+            params["sampler"] = self.sampler
+        if self.seed:
+            params["seed"] = str(self.seed)
         return params
 
     @classmethod
@@ -83,6 +97,8 @@ class Slice:
                 where=params.get("where"),
                 columns=tuple(columns),
                 limit=None if limit is None else int(limit),
+                sampler=params.get("sampler"),
+                seed=int(params.get("seed", "0")),
             )
         except ValueError as error:
             raise ConfigError(
@@ -106,6 +122,8 @@ class Slice:
             if name not in known:
                 raise ConfigError(f"{self.relation} has no column {name!r}.", suggest(name, known))
         where = build.expression(self.where) if self.where else None
+        if self.sampler:
+            return self._sampled(build, parse_sampler(self.sampler), where)
         selected = ", ".join(engine.identifier(name) for name in self.columns) or "*"
         if self.columns:
             needed = [engine.identifier(name) for name in self.columns]
@@ -118,13 +136,52 @@ class Slice:
         if self.limit is not None:
             keys = [name for name in _KEYS if name in known][:1]
             order = [
-                f"md5({engine.identifier(key)} || ':0'), {engine.identifier(key)}" for key in keys
+                f"md5({engine.identifier(key)} || ':{self.seed}'), {engine.identifier(key)}"
+                for key in keys
             ]
             sql += (f" ORDER BY {order[0]}" if order else "") + f" LIMIT {self.limit}"
         return sql
 
+    def _key(self, build: Build) -> str:
+        known = build.columns(self.relation)
+        for name in _KEYS:
+            if name in known:
+                return name
+        raise ConfigError(
+            f"Rows of {self.relation} cannot be sampled: they have no key.",
+            "Sample enriched_inferences or enriched_feedback.",
+        )
+
+    def _drawn(self, build: Build, call: SamplerCall, where: str | None) -> str:
+        """SQL of the keys that are drawn, with the sampling columns."""
+        for text in call.expressions():
+            build.expression(text)
+        plan, key = call.plan(), self._key(build)
+        needed = [*plan.strata, *filter(None, [plan.score, where])]
+        source = build.narrowest(self.relation, engine.identifier(key), *needed)
+        if where:
+            source = f"(SELECT * FROM {source} WHERE {where})"
+        return draw(plan, source, key, self.limit, self.seed)
+
+    def _sampled(self, build: Build, call: SamplerCall, where: str | None) -> str:
+        key = engine.identifier(self._key(build))
+        # The weights of the sample replace those of the relation, which are about its rows as a
+        # whole.
+        known = self.columns or tuple(build.columns(self.relation))
+        columns = [engine.identifier(name) for name in known if name not in SAMPLING_COLUMNS]
+        listed = [f"t.{name}" for name in columns] + [f"d.{name}" for name in SAMPLING_COLUMNS]
+        source = build.narrowest(self.relation, key, *columns)
+        return (
+            f"SELECT {', '.join(listed)} FROM {source} t "
+            f"JOIN ({self._drawn(build, call, where)}) d ON t.{key} = d.{key} "
+            f"ORDER BY d.random_number, d.{key}"
+        )
+
     def count(self, build: Build) -> int:
         """Count the rows of the slice in `build`; raises like `sql`."""
+        if self.sampler:
+            where = build.expression(self.where) if self.where else None
+            return build.count(self._drawn(build, parse_sampler(self.sampler), where))
         conditions = [build.expression(self.where)] if self.where else []
         source = build.narrowest(self.relation, *conditions)
         where = f" WHERE {conditions[0]}" if conditions else ""

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from workbench import guide
+from workbench.calls import read_call
 from workbench.errors import ConfigError, suggest
-from workbench.metrics._metric import Metric, metrics
+from workbench.metrics._metric import metrics
 
 
 @dataclass(frozen=True)
@@ -84,37 +84,9 @@ def parse_call(text: str) -> MetricCall:
     ConfigError
         If the text is no such call, or the metric, a parameter or a value is unknown.
     """
-    hint = "Write the name of a metric, or for example ece(bins=20, bin_rule='guo')."
-    not_a_call = ConfigError(f"{text.strip()!r} is not a metric.", hint)
-    try:
-        node = ast.parse(text.strip(), mode="eval").body
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        raise not_a_call from None
-    if isinstance(node, ast.Name):
-        metrics.get(node.id)
-        return MetricCall(node.id)
-    if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
-        raise not_a_call
-    metric = metrics.get(node.func.id)
-    if node.args:
-        raise ConfigError(f"{metric.name} takes its parameters by name.", _usage(metric) or hint)
-    params: dict[str, Any] = {}
-    for keyword in node.keywords:
-        if keyword.arg is None:
-            raise not_a_call
-        if keyword.arg in params:
-            raise ConfigError(
-                f"{metric.name} is given {keyword.arg} twice.", "Leave one of them out."
-            )
-        try:
-            params[keyword.arg] = ast.literal_eval(keyword.value)
-        except (ValueError, TypeError, RecursionError, MemoryError):
-            # A bare word is what people type for a text.
-            given = ast.unparse(keyword.value)
-            raise ConfigError(
-                f"The value of {keyword.arg} in {metric.name} is not a plain value: {given}.",
-                f"Put a text in quotes: {keyword.arg}={given!r}.",
-            ) from None
+    metric, params = read_call(
+        text, metrics, noun="a metric", example="ece(bins=20, bin_rule='guo')"
+    )
     call = MetricCall(metric.name, params)
     check_params(call)
     return MetricCall(metric.name, {name: params[name] for name in metric.params if name in params})
@@ -174,8 +146,3 @@ def expressions(call: MetricCall) -> list[str]:
     metric = metrics.get(call.name)
     given = ((name, call.params.get(name)) for name in metric.expressions)
     return [text for name, text in given if text not in (None, metric.params[name].default)]
-
-
-def _usage(metric: Metric) -> str:
-    given = ", ".join(f"{name}={param.default!r}" for name, param in metric.params.items())
-    return f"Write {metric.name}({given})." if given else f"Write {metric.name}."
