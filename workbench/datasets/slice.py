@@ -11,7 +11,7 @@ from typing import Any
 from workbench import engine
 from workbench.errors import ConfigError, suggest
 from workbench.query import Build
-from workbench.samplers import SAMPLING_COLUMNS, SamplerCall, draw, parse_sampler
+from workbench.samplers import SAMPLING_COLUMNS, draw, parse_sampler, random_number
 
 _KEYS = ("feedback_id", "request_id")
 
@@ -121,9 +121,9 @@ class Slice:
         for name in self.columns:
             if name not in known:
                 raise ConfigError(f"{self.relation} has no column {name!r}.", suggest(name, known))
-        where = build.expression(self.where) if self.where else None
         if self.sampler:
-            return self._sampled(build, parse_sampler(self.sampler), where)
+            return self._sampled(build)
+        where = build.expression(self.where) if self.where else None
         selected = ", ".join(engine.identifier(name) for name in self.columns) or "*"
         if self.columns:
             needed = [engine.identifier(name) for name in self.columns]
@@ -134,37 +134,31 @@ class Slice:
         if where:
             sql += f" WHERE {where}"
         if self.limit is not None:
-            keys = [name for name in _KEYS if name in known][:1]
-            order = [
-                f"md5({engine.identifier(key)} || ':{self.seed}'), {engine.identifier(key)}"
-                for key in keys
-            ]
-            sql += (f" ORDER BY {order[0]}" if order else "") + f" LIMIT {self.limit}"
+            key = _key(known)
+            if key:
+                sql += f" ORDER BY {random_number(key, self.seed)}, {engine.identifier(key)}"
+            sql += f" LIMIT {self.limit}"
         return sql
 
-    def _key(self, build: Build) -> str:
-        known = build.columns(self.relation)
-        for name in _KEYS:
-            if name in known:
-                return name
-        raise ConfigError(
-            f"Rows of {self.relation} cannot be sampled: they have no key.",
-            "Sample enriched_inferences or enriched_feedback.",
-        )
-
-    def _drawn(self, build: Build, call: SamplerCall, where: str | None) -> str:
-        """SQL of the keys that are drawn, with the sampling columns."""
-        for text in call.expressions():
-            build.expression(text)
-        plan, key = call.plan(), self._key(build)
-        needed = [*plan.strata, *filter(None, [plan.score, where])]
+    def _drawn(self, build: Build) -> tuple[str, str]:
+        """The key, and SQL of those of its values that are drawn, with the sampling columns."""
+        key = _key(build.columns(self.relation))
+        if key is None:
+            raise ConfigError(
+                f"Rows of {self.relation} cannot be sampled: they have no key.",
+                "Sample enriched_inferences or enriched_feedback.",
+            )
+        plan = parse_sampler(self.sampler or "uniform").plan(build.expression)
+        where = build.expression(self.where) if self.where else None
+        needed = filter(None, [plan.by, plan.score, where])
         source = build.narrowest(self.relation, engine.identifier(key), *needed)
         if where:
             source = f"(SELECT * FROM {source} WHERE {where})"
-        return draw(plan, source, key, self.limit, self.seed)
+        return key, draw(plan, source, key, self.limit, self.seed)
 
-    def _sampled(self, build: Build, call: SamplerCall, where: str | None) -> str:
-        key = engine.identifier(self._key(build))
+    def _sampled(self, build: Build) -> str:
+        name, drawn = self._drawn(build)
+        key = engine.identifier(name)
         # The weights of the sample replace those of the relation, which are about its rows as a
         # whole.
         known = self.columns or tuple(build.columns(self.relation))
@@ -173,17 +167,21 @@ class Slice:
         source = build.narrowest(self.relation, key, *columns)
         return (
             f"SELECT {', '.join(listed)} FROM {source} t "
-            f"JOIN ({self._drawn(build, call, where)}) d ON t.{key} = d.{key} "
+            f"JOIN ({drawn}) d ON t.{key} = d.{key} "
             f"ORDER BY d.random_number, d.{key}"
         )
 
     def count(self, build: Build) -> int:
         """Count the rows of the slice in `build`; raises like `sql`."""
         if self.sampler:
-            where = build.expression(self.where) if self.where else None
-            return build.count(self._drawn(build, parse_sampler(self.sampler), where))
+            return build.count(self._drawn(build)[1])
         conditions = [build.expression(self.where)] if self.where else []
         source = build.narrowest(self.relation, *conditions)
         where = f" WHERE {conditions[0]}" if conditions else ""
         rows = build.count(f"SELECT 1 AS one FROM {source}{where}")
         return rows if self.limit is None else min(rows, self.limit)
+
+
+def _key(columns: Mapping[str, str]) -> str | None:
+    """Name of the column that identifies a row, where there is one."""
+    return next((name for name in _KEYS if name in columns), None)

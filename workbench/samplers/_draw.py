@@ -12,22 +12,15 @@ of ``n`` out of ``N``, and its probability is ``n / N``.
 from __future__ import annotations
 
 from workbench.engine import identifier, literal
-from workbench.samplers._sampler import Plan
+from workbench.samplers._sampler import SHARES, Plan
 
-#: Columns that a draw adds, with their types.
-SAMPLING_COLUMNS = {
-    "sampling_score": "DOUBLE",
-    "inclusion_probability": "DOUBLE",
-    "sample_weight": "DOUBLE",
-    "random_number": "DOUBLE",
-}
-
-_SHARES = {"proportional": "n_rows", "equal": "1", "square_root": "sqrt(n_rows)"}
+#: Columns that a draw adds, all of them DOUBLE.
+SAMPLING_COLUMNS = ("sampling_score", "inclusion_probability", "sample_weight", "random_number")
 
 
 def random_number(key: str, seed: int) -> str:
-    """SQL of the permanent random number in (0, 1) of a row, from 52 bits of its md5."""
-    digits = f"substr(md5({key} || {literal(f':{seed}')}), 1, 13)"
+    """SQL of the permanent random number in (0, 1) of a row, from 52 bits of the md5 of `key`."""
+    digits = f"substr(md5({identifier(key)} || {literal(f':{seed}')}), 1, 13)"
     return f"(CAST('0x' || {digits} AS BIGINT) + 0.5) / 4503599627370496"
 
 
@@ -55,13 +48,12 @@ def draw(plan: Plan, source: str, key: str, n: int | None, seed: int) -> str:
     """
     name = identifier(key)
     score = f"CAST(({plan.score}) AS DOUBLE)" if plan.score else "CAST(1 AS DOUBLE)"
-    values = ", ".join(f"CAST(({entry}) AS VARCHAR)" for entry in plan.strata)
-    stratum = f"CAST(to_json([{values}]) AS VARCHAR)" if values else "''"
-    u = random_number(name, seed)
+    stratum = f"CAST(({plan.by}) AS VARCHAR)" if plan.by else "''"
+    u = random_number(key, seed)
     complaint = "error('The sampling score ' || sampling_score || ' is below 0.')"
     top = plan.scheme == "top"
     priority = "sampling_score" if top else "size / random_number"
-    share = _SHARES[plan.allocation]
+    share = SHARES[plan.allocation]
     probability = (
         "CAST(NULL AS DOUBLE)"
         if top

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from workbench import guide
 from workbench.calls import read_call
 from workbench.guide import Param
 from workbench.registry import Registry
 
-Allocation = Literal["proportional", "equal", "square_root"]
-
-FLOOR = Param(
-    default=0.01,
-    about="Least size of a row as a share of the greatest: no row is out of reach.",
-    minimum=0.0001,
-    maximum=1.0,
+#: The uncertainty by which a sampler prefers rows.
+UNCERTAINTY = Param(
+    default="margin",
+    about="Which uncertainty: 1 - (first - second probability), 1 - the first, Shannon's "
+    "entropy, or the disagreement of an ensemble.",
+    choices=("margin", "least_confidence", "entropy", "disagreement"),
 )
 POWER = Param(
     default=1.0,
@@ -25,12 +24,23 @@ POWER = Param(
     minimum=0.0,
     maximum=20.0,
 )
-SCHEME = Param(
-    default="priority",
-    about="priority draws by chance with known probabilities; top takes the highest scores, "
-    "whose inclusion probabilities and weights are NULL, for no weight can undo the choice.",
-    choices=("priority", "top"),
-)
+#: How far a draw follows its scores.
+DRAW = {
+    "floor": Param(
+        default=0.01,
+        about="Least size of a row as a share of the greatest: no row is out of reach.",
+        minimum=0.0001,
+        maximum=1.0,
+    ),
+    "scheme": Param(
+        default="priority",
+        about="priority draws by chance with known probabilities; top takes the highest scores, "
+        "whose inclusion probabilities and weights are NULL, for no weight can undo the choice.",
+        choices=("priority", "top"),
+    ),
+}
+#: Ways to share a sample out between strata, each with the share of a stratum of `n_rows`, as SQL.
+SHARES = {"equal": "1", "proportional": "n_rows", "square_root": "sqrt(n_rows)"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,17 +52,17 @@ class Plan:
     score
         Non-negative number by which rows are preferred; None where all are alike. Rows for which
         it is NULL, NaN or infinite cannot be drawn.
-    strata
-        Expressions whose values split the rows into strata, each drawn on its own.
+    by
+        Expression whose values split the rows into strata, each drawn on its own; None for one.
     allocation
-        How the sample is shared out between strata.
+        How the sample is shared out between strata: one of `SHARES`.
     floor, power, scheme
-        See `FLOOR`, `POWER` and `SCHEME`.
+        See `DRAW` and `POWER`.
     """
 
     score: str | None = None
-    strata: tuple[str, ...] = ()
-    allocation: Allocation = "proportional"
+    by: str | None = None
+    allocation: str = "proportional"
     floor: float = 0.01
     power: float = 1.0
     scheme: str = "priority"
@@ -109,13 +119,14 @@ class SamplerCall:
         )
         return f"{self.sampler.name}({changed})" if changed else self.sampler.name
 
-    def plan(self) -> Plan:
-        """How to draw."""
-        return self.sampler.plan(**self.params)
-
-    def expressions(self) -> list[str]:
-        """The SQL expressions that were given."""
-        return [str(self.params[name]) for name in self.sampler.expressions if self.params[name]]
+    def plan(self, checked: Callable[[str], str] = str) -> Plan:
+        """How to draw; `checked` takes each SQL expression and returns what to use for it."""
+        typed = {
+            name: checked(text)
+            for name in self.sampler.expressions
+            if (text := str(self.params[name])).strip()
+        }
+        return self.sampler.plan(**{**self.params, **typed})
 
 
 def parse_sampler(text: str) -> SamplerCall:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from workbench.guide import Param
-from workbench.samplers._sampler import FLOOR, SCHEME, Plan, Sampler
+from workbench.samplers._sampler import DRAW, UNCERTAINTY, Plan, Sampler
 
 
 def _plan(score: str, beta: float, floor: float, scheme: str) -> Plan:
@@ -14,14 +14,9 @@ sampler = Sampler(
     name="density_weighted",
     about="Uncertain rows that are like many others, and no outliers; needs the artefact density.",
     params={
-        "score": Param(
-            default="margin",
-            about="Which uncertainty.",
-            choices=("margin", "least_confidence", "entropy", "disagreement"),
-        ),
+        "score": UNCERTAINTY,
         "beta": Param(default=1.0, about="Exponent of the density.", minimum=0.0, maximum=20.0),
-        "floor": FLOOR,
-        "scheme": SCHEME,
+        **DRAW,
     },
     plan=_plan,
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from workbench.errors import ConfigError
 from workbench.guide import Param
-from workbench.samplers._sampler import FLOOR, POWER, SCHEME, Plan, Sampler
+from workbench.samplers._sampler import DRAW, POWER, Plan, Sampler
 
 
 def _plan(score: str, power: float, floor: float, scheme: str) -> Plan:
@@ -19,8 +19,7 @@ sampler = Sampler(
     params={
         "score": Param(default="", about="SQL expression of a number that is 0 or more."),
         "power": POWER,
-        "floor": FLOOR,
-        "scheme": SCHEME,
+        **DRAW,
     },
     plan=_plan,
     expressions=("score",),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from workbench.samplers._sampler import FLOOR, POWER, SCHEME, Plan, Sampler
+from workbench.samplers._sampler import DRAW, POWER, Plan, Sampler
 
 
 def _plan(power: float, floor: float, scheme: str) -> Plan:
@@ -12,6 +12,6 @@ def _plan(power: float, floor: float, scheme: str) -> Plan:
 sampler = Sampler(
     name="reward_extremes",
     about="Rows whose reward is near 0 or 1: clear examples of good and bad.",
-    params={"power": POWER, "floor": FLOOR, "scheme": SCHEME},
+    params={"power": POWER, **DRAW},
     plan=_plan,
 )

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from workbench.errors import ConfigError
 from workbench.guide import Param
-from workbench.samplers._sampler import Plan, Sampler
+from workbench.samplers._sampler import SHARES, Plan, Sampler
 
 
 def _plan(by: str, allocation: str) -> Plan:
     if not by.strip():
         raise ConfigError("stratified needs a column.", "Write stratified(by='model_version').")
-    return Plan(strata=(by,), allocation=allocation)  # type: ignore[arg-type]
+    return Plan(by=by, allocation=allocation)
 
 
 sampler = Sampler(
@@ -22,7 +22,7 @@ sampler = Sampler(
             default="equal",
             about="How the sample is shared out: as many of each, by the size of the stratum, or "
             "by its square root.",
-            choices=("equal", "proportional", "square_root"),
+            choices=tuple(SHARES),
         ),
     },
     plan=_plan,
