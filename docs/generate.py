@@ -1,7 +1,7 @@
 """Writes the references that are made from the code.
 
 They are the data dictionary, the JSON Schema of the feedback payload, the command line, the joins
-of contexts, the metrics, the artefacts, and the samplers.
+of contexts, the metrics, the artefacts, the samplers, and the cleaners.
 
 ``python docs/generate.py`` writes them, ``--check`` only says whether they are current.
 """
@@ -292,6 +292,52 @@ def sampler_guide() -> str:
     return "\n".join([*lines, ""])
 
 
+CLEANERS = """# Cleaners
+
+{note}
+
+A cleaner says which training examples to leave out before any are drawn, and why. It reads the
+examples alone: the lake and the build stay as they are. Each is written with its parameters, as in
+`near_duplicates(threshold=0.9)`.
+
+What a cleaner keeps, it keeps when it is asked again. An example that stands for others is never
+left out by the same cleaner. Examples without a prompt are known too little to be compared: only
+`near_duplicates(over='answer')` does so.
+"""
+
+PATTERNS = """## Patterns that have a name
+
+```toml
+[cleaning.patterns.email]
+builtin = "email"                     # masks: a match becomes [email]
+
+[cleaning.patterns.keys]
+builtin = "api_key"                   # drops the example
+```
+
+None of them is applied unless it is configured ([configuration](configuration.md#cleaning)). They
+find what is written in the usual way, and no pattern finds all: a name, an address or a password
+looks like any other words.
+
+| builtin | default action | matches |
+| --- | --- | --- |"""
+
+
+def cleaner_guide() -> str:
+    """Render the cleaners and the patterns that have a name as Markdown."""
+    from workbench.cleaners import cleaners
+    from workbench.configuration import BUILTINS
+
+    lines = [CLEANERS.format(note=NOTE).rstrip()]
+    for cleaner in cleaners:
+        lines += ["", f"## {cleaner.name}", "", cleaner.about, *param_lines(cleaner.params)]
+    lines += ["", PATTERNS]
+    lines += [
+        f"| `{name}` | `{entry.action}` | {cell(entry.about)} |" for name, entry in BUILTINS.items()
+    ]
+    return "\n".join([*lines, ""])
+
+
 def metric_guide() -> str:
     """Render what every metric says of itself as Markdown."""
     from workbench.metrics import FAMILIES, REASONS, metrics
@@ -334,6 +380,7 @@ GENERATED = {
     "metrics.md": metric_guide,
     "artefacts.md": artefact_guide,
     "samplers.md": sampler_guide,
+    "cleaners.md": cleaner_guide,
     "data-dictionary.md": data_dictionary,
     f"feedback.v{contract.FEEDBACK_SCHEMA_VERSION}.schema.json": feedback_schema,
     "cli.md": command_line,

@@ -85,6 +85,14 @@ def read_call(
     return entry, params
 
 
+def write_call(entry: Parametrised, params: Mapping[str, Any]) -> str:
+    """The text that `read_call` reads; parameters that have their default are left out."""
+    changed = ", ".join(
+        f"{name}={value!r}" for name, value in params.items() if value != entry.params[name].default
+    )
+    return f"{entry.name}({changed})" if changed else entry.name
+
+
 def _usage(entry: Parametrised) -> str:
     given = ", ".join(f"{name}={param.default!r}" for name, param in entry.params.items())
     return f"Write {entry.name}({given})." if given else f"Write {entry.name}."

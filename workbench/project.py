@@ -148,6 +148,51 @@ class Context:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CleaningRule:
+    """A condition under which an inference gives no training example.
+
+    Attributes
+    ----------
+    where
+        SQL condition over the columns of ``enriched_inferences``.
+    """
+
+    name: str
+    where: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class CleaningPattern:
+    """What may not stand in the texts of a training example.
+
+    Attributes
+    ----------
+    pattern
+        Regular expression (RE2).
+    action
+        ``mask`` replaces each match, ``drop`` leaves out the example.
+    replace
+        The text in place of a match.
+    columns
+        The texts that are searched: ``prompt``, ``answer``.
+    """
+
+    name: str
+    pattern: str
+    action: str
+    replace: str
+    columns: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cleaning:
+    """What a project says of the cleaning of training examples, in the order of its file."""
+
+    rules: tuple[CleaningRule, ...] = ()
+    patterns: tuple[CleaningPattern, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
 class Project:
     """A project folder and what its configuration says.
 
@@ -186,6 +231,7 @@ class Project:
     maturity: timedelta = timedelta(0)
     protected: tuple[str, ...] = ()
     contexts: tuple[Context, ...] = ()
+    cleaning: Cleaning = field(default_factory=Cleaning)
     config_id: str = ""
 
     @property

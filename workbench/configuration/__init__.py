@@ -13,12 +13,14 @@ from typing import Any
 
 from workbench import contract
 from workbench.configuration._checks import Checks, as_text, duration
+from workbench.configuration._cleaning import BUILTINS
+from workbench.configuration._cleaning import read as read_cleaning
 from workbench.configuration._contexts import read as read_contexts
 from workbench.errors import ConfigError, NotFoundError, suggest
 from workbench.project import CONFIG_NAME, Context, Project, Signal, Source
 from workbench.registry import Registry
 
-__all__ = ["FALLBACKS", "LABEL_POLICIES", "SIGNAL_KINDS", "duration", "load"]
+__all__ = ["BUILTINS", "FALLBACKS", "LABEL_POLICIES", "SIGNAL_KINDS", "duration", "load"]
 
 SIGNAL_KINDS = (
     "binary",
@@ -45,6 +47,7 @@ _KEYS: dict[str, tuple[str, ...]] = {
     "aliases": _SOURCE_KEYS,
     "labels": ("signals", "policy", "maturity"),
     "columns": ("protected",),
+    "cleaning": ("rules", "patterns"),
 }
 _SIGNAL_KEYS = ("kind", "scale", "positive")
 # Named, not imported: the package stands above this module.
@@ -124,8 +127,14 @@ class _Reader(Checks):
             maturity=self.duration("labels.maturity", parts["labels"].get("maturity", "0s")),
             protected=protected,
             contexts=contexts,
+            cleaning=read_cleaning(self, parts["cleaning"]),
+            # What is cleaned for training makes no other build.
             config_id=hashlib.sha256(
-                json.dumps(data, sort_keys=True, default=str).encode()
+                json.dumps(
+                    {name: part for name, part in data.items() if name != "cleaning"},
+                    sort_keys=True,
+                    default=str,
+                ).encode()
             ).hexdigest()[:16],
         )
         if self.problems:
