@@ -9,9 +9,6 @@ import ibis.expr.types as ir
 
 from workbench import engine
 
-#: A rank that none exceeds.
-_MOST = ibis.literal(2**63 - 1, "int64")
-
 
 def latest(
     rows: ir.Table, facts: ir.Table, *, keys: Sequence[str], monotone: bool = True
@@ -50,12 +47,13 @@ def latest(
 
 
 def _native(rows: ir.Table, facts: ir.Table, keys: Sequence[str], *, monotone: bool) -> ir.Table:
-    # Sorting by one whole number is twice as fast as by texts, and facts that nobody asks for drop
-    # out. The order makes the numbers the same wherever the engine evaluates them again.
+    # Sorting by whole numbers of four and of eight bytes is twice as fast as by texts, and facts
+    # that nobody asks for drop out. The order makes the numbers the same wherever the engine
+    # evaluates them again.
     asked = rows.select(*keys).distinct()
     numbers = asked.select(
         **{f"__of_{key}": asked[key] for key in keys},
-        __key=ibis.row_number().over(order_by=list(keys)),
+        __key=ibis.row_number().over(order_by=list(keys)).cast("int32"),
     )
 
     def numbered(table: ir.Table) -> ir.Table:
@@ -67,14 +65,17 @@ def _native(rows: ir.Table, facts: ir.Table, keys: Sequence[str], *, monotone: b
             group_by="__key", order_by=["__t", "__rank"], preceding=None, following=0
         )
         ranks = ranks.mutate(__rank=ranks["__rank"].max().over(before))
-    # ASOF takes any of several facts at one time, so the rank is part of what is compared.
-    steps = ranks.select(
-        "__rank", __of="__key", __at=ibis.struct({"t": ranks["__t"], "rank": ranks["__rank"]})
-    )
-    asking = numbered(rows.mutate(__upto=ibis.struct({"t": rows["__t"], "rank": _MOST})))
-    joined = asking.asof_join(steps, on=("__upto", "__at"), predicates=[("__key", "__of")])
-    found = joined.select("__row", __found=joined["__rank"])
-    return found.filter(found["__found"].notnull())
+    times = ranks.select(__of="__key", __at="__t")
+    asking = numbered(rows).select("__row", "__key", "__t")
+    placed = asking.asof_join(times, on=("__t", "__at"), predicates=[("__key", "__of")])
+    placed = placed.filter(placed["__of"].notnull()).select("__row", "__of", "__at")
+    # ASOF takes any of several facts at one time: it says the time, and the greatest rank is looked
+    # up, once for all rows that ask for it. To sort by the rank as well takes half as long again.
+    wanted = placed.select("__of", "__at").distinct()
+    ties = wanted.join(ranks, [wanted["__of"] == ranks["__key"], wanted["__at"] == ranks["__t"]])
+    greatest = ties.group_by("__key", "__t").aggregate(__found=ties["__rank"].max())
+    same = [placed["__of"] == greatest["__key"], placed["__at"] == greatest["__t"]]
+    return placed.join(greatest, same).select("__row", "__found")
 
 
 def _portable(rows: ir.Table, facts: ir.Table, keys: Sequence[str]) -> ir.Table:
