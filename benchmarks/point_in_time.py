@@ -11,10 +11,10 @@ sorting; all end with a table in memory of every event and the columns of its fa
 - `polars`: both sides sorted by time, then `join_asof`
 - `feast`: `point_in_time_join` of Feast's DuckDB offline store
 
-All take turns, run by run, and must find the same fact for every event. The least of the wall and of
-the CPU seconds of all runs are printed as one JSON line per number of keys; where the machine has
-other work to do, the CPU seconds are the ones to compare. Run with the dependency group `bench`; `make feast` makes an
-environment that has Feast too.
+All take turns, run by run, and must find the same fact for every event. One JSON line per number of
+keys gives the least wall and the least CPU seconds of each over the runs; where the machine has
+other work to do, the CPU seconds are the ones to compare. Run with the dependency group `bench`;
+`make feast` makes an environment that has Feast too.
 """
 
 from __future__ import annotations
