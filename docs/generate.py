@@ -266,8 +266,8 @@ Each row that is taken carries four columns:
 | column | meaning |
 | --- | --- |
 | `sampling_score` | what the sampler preferred it for; 1 where all rows are alike |
-| `inclusion_probability` | the chance that it had to be taken |
-| `sample_weight` | 1 / `inclusion_probability`: how many rows of the population it stands for |
+| `inclusion_probability` | the chance that it had to be taken; NULL where it is not known |
+| `sample_weight` | how many rows of the population it stands for: 1 / `inclusion_probability`, or the weight of LURE |
 | `random_number` | in (0, 1), from the md5 of the row's key and `--seed` |
 
 A mean over rows that were chosen because they are hard says nothing of the others. Weigh each row
@@ -278,7 +278,20 @@ Equal builds, conditions and seeds give equal rows. A row keeps its random numbe
 build, so where few scores change, few rows do. Rows whose score is NULL, NaN or infinite cannot be
 drawn and are no part of that population. Where the scores differ, rows are drawn by priority
 sampling (Duffield, Lund and Thorup, J. ACM 54(6), 2007); where they do not, as a simple random
-sample.
+sample. Strata that no row is drawn from, for there are more of them than rows to draw, are not
+spoken for by any weight.
+
+With `scheme='sequential'` one row is drawn after the other, each time in proportion to the sizes of
+those that are left. No closed form tells the chance of a row then, so `inclusion_probability` is
+NULL, unless all rows are drawn. `sample_weight` is v N / M, with v the weight of a row in the
+levelled unbiased risk estimator (LURE; Farquhar, Gal and Rainforth, ICLR 2021) of M rows drawn out
+of N, in each stratum. Use it like any other weight: the weighted sum of a value, divided by N, is
+right on average for the mean of the population (Horvitz and Thompson's estimator, or LURE); divided
+by the sum of the weights it is Hajek's, which strays less, with a bias that fades as the sample
+grows.
+
+`scheme='top'` and `diversity(method='k_center')` choose without chance: their rows have no weight,
+and no mean over them says anything of the population.
 """
 
 

@@ -150,11 +150,11 @@ class Slice:
             )
         plan = parse_sampler(self.sampler or "uniform").plan(build.expression)
         where = build.expression(self.where) if self.where else None
-        needed = filter(None, [plan.by, plan.score, where])
+        needed = filter(None, [*plan.expressions, where])
         source = build.narrowest(self.relation, engine.identifier(key), *needed)
         if where:
             source = f"(SELECT * FROM {source} WHERE {where})"
-        return key, draw(plan, source, key, self.limit, self.seed)
+        return key, draw(plan, source, key, self.limit, self.seed, build.arrow)
 
     def _sampled(self, build: Build) -> str:
         name, drawn = self._drawn(build)

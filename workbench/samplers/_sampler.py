@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from workbench import guide
-from workbench.calls import read_call
+from workbench.calls import read_call, write_call
+from workbench.errors import ConfigError
 from workbench.guide import Param
 from workbench.registry import Registry
 
@@ -34,13 +36,17 @@ DRAW = {
     ),
     "scheme": Param(
         default="priority",
-        about="priority draws by chance with known probabilities; top takes the highest scores, "
-        "whose inclusion probabilities and weights are NULL, for no weight can undo the choice.",
-        choices=("priority", "top"),
+        about="priority draws by chance with known probabilities; sequential draws one row after "
+        "the other in proportion to their sizes, with the weights of LURE; top takes the highest "
+        "scores, whose inclusion probabilities and weights are NULL, for no weight can undo the "
+        "choice.",
+        choices=("priority", "sequential", "top"),
     ),
 }
 #: Ways to share a sample out between strata, each with the share of a stratum of `n_rows`, as SQL.
 SHARES = {"equal": "1", "proportional": "n_rows", "square_root": "sqrt(n_rows)"}
+#: Runs a query and returns its rows as an Arrow table.
+Run = Callable[[str], Any]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +64,13 @@ class Plan:
         How the sample is shared out between strata: one of `SHARES`.
     floor, power, scheme
         See `DRAW` and `POWER`.
+    parts
+        Plans of which this one is a mix, with their weights, in place of `score` and `by`: the size
+        of a row is the weighted mean of what it is in each, as a share of the whole.
+    fit
+        What has to be computed of the rows before they can be drawn: from a way to run a query, the
+        relation, the key and the number of rows to draw, the plan to draw by. It must not depend
+        on the random numbers of the draw, or its probabilities would be wrong.
     """
 
     score: str | None = None
@@ -66,6 +79,20 @@ class Plan:
     floor: float = 0.01
     power: float = 1.0
     scheme: str = "priority"
+    parts: tuple[tuple[float, Plan], ...] = ()
+    fit: Callable[[Run, str, str, int | None], Plan] | None = None
+
+    @property
+    def expressions(self) -> tuple[str, ...]:
+        """The expressions over the columns that the relation must be able to answer."""
+        own = tuple(text for text in (self.by, self.score) if text)
+        return own + tuple(text for _, part in self.parts for text in part.expressions)
+
+    def fitted(self, run: Run, source: str, key: str, n: int | None) -> Plan:
+        """The plan with all that had to be computed of the rows of `source`, see `fit`."""
+        plan = self.fit(run, source, key, n) if self.fit else self
+        parts = tuple((weight, part.fitted(run, source, key, n)) for weight, part in plan.parts)
+        return replace(plan, parts=parts, fit=None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,6 +111,9 @@ class Sampler:
         From all parameters, how to draw.
     expressions
         Parameters that are SQL expressions over the columns, typed by a person.
+    mixes
+        Parameters that are weighted samplers, such as ``uncertainty: 0.5, uniform: 0.5``; `plan` is
+        given pairs of a weight and a plan.
     """
 
     name: str
@@ -91,6 +121,7 @@ class Sampler:
     params: Mapping[str, Param] = field(default_factory=dict)
     plan: Callable[..., Plan]
     expressions: tuple[str, ...] = ()
+    mixes: tuple[str, ...] = ()
 
 
 samplers: Registry[Sampler] = Registry("workbench.samplers", "sampler", label="sampler")
@@ -112,12 +143,7 @@ class SamplerCall:
     params: Mapping[str, Any]
 
     def __str__(self) -> str:
-        changed = ", ".join(
-            f"{name}={value!r}"
-            for name, value in self.params.items()
-            if value != self.sampler.params[name].default
-        )
-        return f"{self.sampler.name}({changed})" if changed else self.sampler.name
+        return write_call(self.sampler, self.params)
 
     def plan(self, checked: Callable[[str], str] = str) -> Plan:
         """How to draw; `checked` takes each SQL expression and returns what to use for it."""
@@ -126,7 +152,29 @@ class SamplerCall:
             for name in self.sampler.expressions
             if (text := str(self.params[name])).strip()
         }
-        return self.sampler.plan(**{**self.params, **typed})
+        mixed = {name: _mix(self.params[name], checked) for name in self.sampler.mixes}
+        return self.sampler.plan(**{**self.params, **typed, **mixed})
+
+
+def _mix(text: str, checked: Callable[[str], str]) -> tuple[tuple[float, Plan], ...]:
+    """Read weighted samplers: they are written like the inside of a Python dictionary."""
+    wrong = ConfigError(
+        f"{text.strip()!r} is no mix of samplers.",
+        "Write samplers with weights, for example: uncertainty: 0.5, uniform: 0.5",
+    )
+    try:
+        node = ast.parse(f"{{{text}}}", mode="eval").body
+        pairs = [(k, ast.literal_eval(v)) for k, v in zip(node.keys, node.values, strict=True)]  # type: ignore[attr-defined]
+    except (SyntaxError, ValueError, TypeError, AttributeError, RecursionError, MemoryError):
+        raise wrong from None
+    if not pairs:
+        raise wrong
+    parts = []
+    for name, weight in pairs:
+        if name is None or type(weight) not in (int, float) or not 0 < weight < float("inf"):
+            raise wrong
+        parts.append((float(weight), parse_sampler(ast.unparse(name)).plan(checked)))
+    return tuple(parts)
 
 
 def parse_sampler(text: str) -> SamplerCall:
