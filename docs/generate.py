@@ -267,7 +267,7 @@ Each row that is taken carries four columns:
 | --- | --- |
 | `sampling_score` | what the sampler preferred it for; 1 where all rows are alike |
 | `inclusion_probability` | the chance that it had to be taken; NULL where it is not known |
-| `sample_weight` | how many rows of the population it stands for: 1 / `inclusion_probability`, or the weight of LURE |
+| `sample_weight` | how many rows it stands for: 1 / `inclusion_probability`, or LURE's weight |
 | `random_number` | in (0, 1), from the md5 of the row's key and `--seed` |
 
 A mean over rows that were chosen because they are hard says nothing of the others. Weigh each row

@@ -108,18 +108,26 @@ def test_a_sample_is_a_subset_of_at_most_n_rows(
             assert weight == pytest.approx(1 / chance, rel=1e-12)
 
 
+@pytest.fixture(scope="module")
+def row_groups(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A pool in several row groups: they are what threads share out."""
+    path = tmp_path_factory.mktemp("row_groups") / "pool.duckdb"
+    with duckdb.connect() as opened:
+        opened.execute(f"ATTACH '{path}' AS groups (ROW_GROUP_SIZE 2048)")
+        opened.execute("USE groups")
+        pool(opened, 8_000)
+        yield opened
+
+
 @pytest.mark.parametrize("call", CALLS)
 def test_the_number_of_threads_changes_nothing(
-    connection: duckdb.DuckDBPyConnection, call: str
+    row_groups: duckdb.DuckDBPyConnection, call: str
 ) -> None:
-    pool(connection, 8_000)
     found = []
-    try:
-        for threads in (1, 2, 8):
-            connection.execute(f"SET threads = {threads}")
-            found.append(drawn(connection, call, 500, 0))
-    finally:
-        connection.execute("RESET threads")
+    for threads in (1, 2, 8):
+        row_groups.execute(f"SET threads = {threads}")
+        found.append(drawn(row_groups, call, 500, 0))
+    assert len(found[0]) == 500
     assert found[0] == found[1] == found[2]
 
 
@@ -220,6 +228,9 @@ def test_clusters_get_equal_shares(connection: duckdb.DuckDBPyConnection) -> Non
     )
     found = drawn(connection, "diversity(k=2)", 16, 0)
     assert sorted(row["inclusion_probability"] for row in found) == [8 / 190] * 8 + [8 / 10] * 8
+    # Of two clusters and one row to draw, one cluster would have no chance.
+    (only,) = drawn(connection, "diversity(k=2)", 1, 0)
+    assert only["inclusion_probability"] == 1 / 200
 
 
 def test_centers_are_farthest_first(connection: duckdb.DuckDBPyConnection) -> None:
