@@ -4,9 +4,9 @@ from __future__ import annotations
 
 
 def digests(*columns: str) -> str:
-    """SQL to partition by long texts; NULL stays NULL and is a group of its own.
+    """SQL to group by long texts; NULL stays NULL and is a group of its own.
 
-    The digests are sorted and spilled in place of the texts.
+    The digests are kept and spilled in place of the texts.
     """
     return ", ".join(f"sha256({column})" for column in columns)
 
@@ -19,13 +19,13 @@ def all_but_first(source: str, same: str, reason: str) -> str:
     source
         The relation, or a query in brackets.
     same
-        What the examples of a group have in common, as SQL to partition by.
+        What the examples of a group have in common, as SQL to group by.
     reason
         Why the others are left out.
     """
-    return f"""SELECT example_id, '{reason}' AS reason, kept_id
+    return f"""SELECT unnest(examples[2:]) AS example_id, '{reason}' AS reason,
+  examples[1] AS kept_id
 FROM (
-  SELECT example_id, first_value(example_id) OVER (
-    PARTITION BY {same} ORDER BY ts NULLS LAST, example_id) AS kept_id
-  FROM {source}
-) WHERE example_id <> kept_id"""
+  SELECT list(example_id ORDER BY ts NULLS LAST, example_id) AS examples FROM {source}
+  GROUP BY {same} HAVING count(*) > 1
+)"""

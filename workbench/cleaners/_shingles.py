@@ -91,20 +91,18 @@ def near_duplicate_clusters_sql(
         f"least(x.n, y.n) >= {t} * greatest(x.n, y.n) - {_SLACK} "
         f"AND least(x.n_left, y.n_left) >= {t} / (1 + {t}) * (x.n + y.n) - {_SLACK}"
     )
-    return f"""WITH RECURSIVE given AS MATERIALIZED (
-  SELECT {key} AS key, regexp_extract_all(lower({text}), '{WORD}') AS words FROM {source}
-), digests AS MATERIALIZED (
-  SELECT key, md5(array_to_string(words, ' ')) AS digest FROM given WHERE len(words) > 0
+    return f"""WITH RECURSIVE tokenised AS MATERIALIZED (
+  SELECT key, list_transform(words, lambda word: hash(word)) AS words,
+    CASE WHEN len(words) > 0 THEN md5(array_to_string(words, ' ')) END AS digest
+  FROM (SELECT {key} AS key, regexp_extract_all(lower({text}), '{WORD}') AS words FROM {source})
 ), texts AS MATERIALIZED (
   SELECT row_number() OVER (ORDER BY least_key) AS id, least_key, digest
-  FROM (SELECT min(key) AS least_key, digest FROM digests GROUP BY digest)
-), hashed AS (
-  SELECT id, list_transform(words, lambda word: hash(word)) AS words
-  FROM texts JOIN given ON key = least_key
+  FROM (SELECT min(key) AS least_key, digest FROM tokenised WHERE digest IS NOT NULL
+    GROUP BY digest)
 ), occurrences AS MATERIALIZED (
   SELECT id, hash({", ".join(slots)}) AS shingle
   FROM (SELECT id, len(words) AS n_words, generate_subscripts(words, 1) AS place, {unnested}
-    FROM hashed)
+    FROM texts JOIN tokenised ON key = least_key)
   WHERE place <= greatest(n_words - {shingle - 1}, 1)
 ), frequencies AS (
   SELECT shingle, count(*) AS frequency FROM occurrences GROUP BY shingle HAVING count(*) > 1
@@ -145,9 +143,8 @@ def near_duplicate_clusters_sql(
 ), edges AS MATERIALIZED (
   SELECT a, b FROM first_edges UNION ALL {_near("other_pairs", threshold)}
 ), {_components("clusters", "edges")}
-SELECT given.key, coalesce(root.least_key, given.key) AS cluster
-FROM given
-LEFT JOIN digests ON digests.key = given.key
-LEFT JOIN texts own ON own.digest = digests.digest
+SELECT key, coalesce(root.least_key, key) AS cluster
+FROM tokenised
+LEFT JOIN texts own ON own.digest = tokenised.digest
 LEFT JOIN clusters ON clusters.id = own.id
 LEFT JOIN texts root ON root.id = clusters.cluster"""

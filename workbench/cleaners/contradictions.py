@@ -12,12 +12,13 @@ _SAME = {"both": ("prompt", "answer"), "prompt": ("prompt",)}
 
 
 def _drop(cleaning: Cleaning, source: str, records: str, over: str) -> str:
-    same = f"PARTITION BY {digests(*_SAME[over])}"
-    return f"""SELECT example_id, 'contradiction' AS reason, CAST(NULL AS VARCHAR) AS kept_id
+    return f"""SELECT unnest(examples) AS example_id, 'contradiction' AS reason,
+  CAST(NULL AS VARCHAR) AS kept_id
 FROM (
-  SELECT example_id, min(label) OVER ({same}) < max(label) OVER ({same}) AS contradicted
-  FROM {source} WHERE prompt IS NOT NULL AND label IS NOT NULL
-) WHERE contradicted"""
+  SELECT list(example_id) AS examples FROM {source}
+  WHERE prompt IS NOT NULL AND label IS NOT NULL
+  GROUP BY {digests(*_SAME[over])} HAVING min(label) < max(label)
+)"""
 
 
 cleaner = Cleaner(
