@@ -16,6 +16,8 @@ import ibis.expr.types as ir
 import pyarrow as pa
 
 BATCH_ROWS = 50_000
+#: Version of the engine.
+VERSION = duckdb.__version__
 
 
 def connect(temp: Path | None = None, memory_limit: str | None = None) -> duckdb.DuckDBPyConnection:

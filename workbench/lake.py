@@ -7,10 +7,18 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pyarrow as pa
-from deltalake import CommitProperties, DeltaTable, Field, Schema, Transaction, write_deltalake
+from deltalake import (
+    CommitProperties,
+    DeltaTable,
+    Field,
+    Schema,
+    Transaction,
+    WriterProperties,
+    write_deltalake,
+)
 from deltalake.exceptions import DeltaError, TableNotFoundError
 
 from workbench.errors import DataError
@@ -34,13 +42,19 @@ class Lake:
     ----------
     state
         The ``.workbench`` folder; file paths are relative to it.
+    folder
+        Where in it the tables are.
+    row_group_rows
+        Rows that are held in memory before they are written; the library's choice when None.
     """
 
     state: Path
+    folder: str = "lake"
+    row_group_rows: int | None = None
 
     def uri(self, table: str) -> str:
         """Path of a table's folder."""
-        return str(self.state / "lake" / table)
+        return str(self.state / self.folder / table)
 
     def open(self, table: str, version: int | None = None) -> DeltaTable | None:
         """The Delta table at `version`, None where there is none yet."""
@@ -51,7 +65,7 @@ class Lake:
 
     def tables(self) -> list[str]:
         """Names of the tables that exist."""
-        folder = self.state / "lake"
+        folder = self.state / self.folder
         if not folder.is_dir():
             return []
         return sorted(p.name for p in folder.iterdir() if (p / "_delta_log").is_dir())
@@ -76,7 +90,7 @@ class Lake:
         order = "min.row_id" if "min.row_id" in names else "path"
         rows = actions.select(sorted({"path", order})).to_pylist()
         rows.sort(key=lambda row: (row[order] is None, row[order], row["path"]))
-        return [f"lake/{table}/{row['path']}" for row in rows]
+        return [f"{self.folder}/{table}/{row['path']}" for row in rows]
 
     def rows(self, table: str) -> int:
         """Rows of the newest version, from the log alone."""
@@ -142,6 +156,11 @@ class Lake:
     ) -> None:
         # A first write makes the table; creating it apart would log where on the machine it lies.
         new = isinstance(target, str)
+        properties = (
+            WriterProperties(compression="ZSTD", max_row_group_size=self.row_group_rows)
+            if self.row_group_rows
+            else None
+        )
         write_deltalake(
             target,
             data,
@@ -149,6 +168,8 @@ class Lake:
             schema_mode=None if new else "merge",
             configuration=_CONFIGURATION if new else None,
             target_file_size=_TARGET_FILE_BYTES,
+            # The library's type leaves out None, which is its default.
+            writer_properties=cast("WriterProperties", properties),
             commit_properties=CommitProperties(
                 custom_metadata={
                     key: value if isinstance(value, str) else json.dumps(value)

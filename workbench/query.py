@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -288,8 +288,26 @@ class Build:
         return self.arrow(self.sql_of(expression))
 
 
-def open_build(project_dir: str | Path, build_id: str | None = None) -> Build:
+def open_build(
+    project_dir: str | Path,
+    build_id: str | None = None,
+    *,
+    temp: Path | None = None,
+    memory_limit: str | None = None,
+    folders: Sequence[Path] = (),
+) -> Build:
     """Open the current build of a project, or the one called `build_id`.
+
+    Parameters
+    ----------
+    project_dir
+        The project folder.
+    build_id
+        Name of a build that is still there.
+    temp, memory_limit
+        Where to spill to, and from which size on; see `workbench.engine.connect`.
+    folders
+        Other folders whose files may be read.
 
     Raises
     ------
@@ -303,7 +321,7 @@ def open_build(project_dir: str | Path, build_id: str | None = None) -> Build:
     path = root / str(manifest["file"])
     if not path.is_file():
         raise NotFoundError(f"The build {manifest['build']} has no file {path}.", _BUILD_HINT)
-    base = engine.connect()
+    base = engine.connect(temp, memory_limit)
     try:
         base.execute(f"ATTACH {engine.literal(str(path))} AS build (READ_ONLY)")
         base.execute("USE build")
@@ -312,6 +330,9 @@ def open_build(project_dir: str | Path, build_id: str | None = None) -> Build:
         backend = engine.backend(base)
         files = engine.list_literal(str(root / name) for name in manifest.get("files", ()))
         base.execute(f"SET allowed_paths = {files}")
+        if folders:
+            others = engine.list_literal(f"{folder}/" for folder in folders)
+            base.execute(f"SET allowed_directories = {others}")
         base.execute("SET enable_external_access = false")
         base.execute("SET lock_configuration = true")
     except duckdb.IOException as error:

@@ -9,10 +9,15 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from workbench import engine
+from workbench.cleaners import parse_cleaner
+from workbench.datasets.split import Split, parse_split
 from workbench.errors import ConfigError, suggest
 from workbench.query import Build
 from workbench.samplers import SAMPLING_COLUMNS, draw, parse_sampler, random_number
+from workbench.training_formats import TARGETS
 
+#: What the project's configuration says of cleaning.
+DEFAULT_CLEANERS = ("rules", "patterns")
 _KEYS = ("feedback_id", "request_id")
 
 
@@ -35,6 +40,19 @@ class Slice:
         of `workbench.samplers.SAMPLING_COLUMNS`. None adds no column.
     seed
         Seed of the random numbers. Equal builds, slices and seeds give equal rows.
+
+    What follows is read where a training set is compiled.
+
+    tokens
+        Greatest number of tokens of prompts and answers together; None for any.
+    target
+        What an example teaches: ``label``, ``prediction`` or ``none``; None for the first that the
+        training format can.
+    clean
+        Cleaners that are applied in order before rows are drawn, such as
+        ``near_duplicates(threshold=0.9)``.
+    split
+        How the rows are split, or None for one split called ``train``.
     """
 
     relation: str = "enriched_inferences"
@@ -43,8 +61,20 @@ class Slice:
     limit: int | None = None
     sampler: str | None = None
     seed: int = 0
+    tokens: int | None = None
+    target: str | None = None
+    clean: tuple[str, ...] = DEFAULT_CLEANERS
+    split: Split | None = None
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "clean", tuple(str(parse_cleaner(text)) for text in self.clean))
+        split: Any = self.split
+        if isinstance(split, Mapping):
+            object.__setattr__(self, "split", Split(**split))
+        if self.target is not None and self.target not in TARGETS:
+            raise ConfigError(
+                f"The target cannot be {self.target!r}.", suggest(self.target, TARGETS)
+            )
         object.__setattr__(self, "where", (self.where or "").strip() or None)
         object.__setattr__(self, "columns", tuple(self.columns))
         sampler = (self.sampler or "").strip()
@@ -52,6 +82,10 @@ class Slice:
         if self.limit is not None and self.limit < 0:
             raise ConfigError(
                 f"A slice cannot have {self.limit} rows.", "Use a limit of 0 or more."
+            )
+        if self.tokens is not None and self.tokens < 0:
+            raise ConfigError(
+                f"A slice cannot have {self.tokens} tokens.", "Use a budget of 0 or more."
             )
 
     def to_json(self) -> str:
@@ -76,6 +110,14 @@ class Slice:
             params["sampler"] = self.sampler
         if self.seed:
             params["seed"] = str(self.seed)
+        if self.tokens is not None:
+            params["tokens"] = str(self.tokens)
+        if self.target:
+            params["target"] = self.target
+        if self.clean != DEFAULT_CLEANERS:
+            params["clean"] = json.dumps(list(self.clean), ensure_ascii=False)
+        if self.split:
+            params["split"] = str(self.split)
         return params
 
     @classmethod
@@ -88,17 +130,20 @@ class Slice:
             If a parameter cannot be read.
         """
         try:
-            columns: Any = json.loads(params.get("columns", "[]"))
-            limit = params.get("limit")
-            if not isinstance(columns, list) or not all(isinstance(c, str) for c in columns):
-                raise ValueError("columns")
+            columns = _texts("columns", params.get("columns", "[]"))
+            limit, tokens = params.get("limit"), params.get("tokens")
+            clean = _texts("clean", params["clean"]) if "clean" in params else DEFAULT_CLEANERS
             return cls(
                 relation=params.get("relation", "enriched_inferences"),
                 where=params.get("where"),
-                columns=tuple(columns),
+                columns=columns,
                 limit=None if limit is None else int(limit),
                 sampler=params.get("sampler"),
                 seed=int(params.get("seed", "0")),
+                tokens=None if tokens is None else int(tokens),
+                target=params.get("target"),
+                clean=clean,
+                split=parse_split(params["split"]) if "split" in params else None,
             )
         except ValueError as error:
             raise ConfigError(
@@ -180,6 +225,14 @@ class Slice:
         where = f" WHERE {conditions[0]}" if conditions else ""
         rows = build.count(f"SELECT 1 AS one FROM {source}{where}")
         return rows if self.limit is None else min(rows, self.limit)
+
+
+def _texts(name: str, given: str) -> tuple[str, ...]:
+    """The texts of a JSON list in a link."""
+    texts: Any = json.loads(given)
+    if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+        raise ValueError(name)
+    return tuple(texts)
 
 
 def _key(columns: Mapping[str, str]) -> str | None:

@@ -1,0 +1,90 @@
+"""What one split, or one version, gives away of another."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from workbench import engine
+from workbench.datasets.relations import Relations
+from workbench.datasets.store import Dataset
+from workbench.engine import literal
+
+#: Columns by which rows belong together.
+GROUPS = ("user_id", "session_id", "trace_id")
+
+
+def leaks(
+    relations: Relations, dataset: Dataset, written: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+    """Count what stands on both sides of a split or of two versions.
+
+    Parameters
+    ----------
+    relations
+        Where ``chosen`` and ``choices`` are.
+    dataset, written
+        The dataset and what was just appended to it.
+
+    Returns
+    -------
+    list of dict
+        ``kind``, ``between`` and ``rows``: examples of the first that are concerned. Kinds:
+        ``same_content`` (the same data under another id), ``same_user_id`` and the like,
+        ``label_from_the_future`` (judged when the other split's first call was made already), and
+        ``moved`` (in that split in the version before). Only what was found is listed, so an empty
+        list is a clean one. Near-duplicates stay together where the slice splits by them.
+    """
+    connection = relations.connection
+    connection.execute(
+        "CREATE OR REPLACE TEMP TABLE placed AS SELECT k.example_id, k.split, k.content_hash, "
+        "r.ts, c.label_ts"
+        + "".join(f", r.{name}" for name in GROUPS if name in relations.columns)
+        + " FROM choices k JOIN candidates c ON k.example_id = c.example_id "
+        "JOIN records r ON c.request_id = r.request_id"
+    )
+    tests = {"same_content": "content_hash"} | {
+        f"same_{name}": name for name in GROUPS if name in relations.columns
+    }
+    found: list[dict[str, Any]] = []
+    for kind, column in tests.items():
+        found += relations.run(
+            f"SELECT {literal(kind)} AS kind, a.split || ' / ' || b.split AS between, "
+            "sum(a.n)::BIGINT AS rows FROM "
+            f"(SELECT split, {column} AS value, count(*) AS n FROM placed WHERE value IS NOT NULL "
+            "GROUP BY ALL) a JOIN "
+            f"(SELECT DISTINCT split, {column} AS value FROM placed) b "
+            "ON a.value = b.value AND a.split < b.split GROUP BY a.split, b.split ORDER BY 2"
+        ).to_pylist()
+    found += relations.run(
+        "SELECT 'label_from_the_future' AS kind, a.split || ' / ' || b.split AS between, "
+        "count(*) AS rows FROM placed a JOIN (SELECT split, min(ts) AS first_ts, "
+        "max(ts) AS last_ts FROM placed GROUP BY split) b ON a.split <> b.split "
+        "JOIN (SELECT split, max(ts) AS last_ts FROM placed GROUP BY split) o "
+        "ON a.split = o.split AND o.last_ts <= b.first_ts "
+        "WHERE a.label_ts > b.first_ts GROUP BY a.split, b.split ORDER BY 2"
+    ).to_pylist()
+    if written["previous"]:
+        before = dataset.manifest(written["previous"])["compile_id"]
+        found += relations.run(
+            "SELECT 'moved' AS kind, b.split || ' before, now ' || k.split AS between, "
+            f"count(*) AS rows FROM (SELECT example_id, split FROM {dataset.relation('choices')} "
+            f"WHERE compile_id = {literal(before)}) b JOIN choices k "
+            "ON b.example_id = k.example_id AND b.split <> k.split GROUP BY b.split, k.split "
+            "ORDER BY 2"
+        ).to_pylist()
+    return found
+
+
+def between(dataset: Dataset, first: Mapping[str, Any], second: Mapping[str, Any]) -> int:
+    """How many examples of `second` that are not trained on were trained on in `first`."""
+    with engine.connect() as connection:
+        return int(
+            engine.scalar(
+                connection,
+                f"SELECT count(*) FROM {dataset.relation('choices')} b "
+                f"JOIN {dataset.relation('choices')} k ON b.example_id = k.example_id "
+                f"WHERE b.compile_id = {literal(first['compile_id'])} AND b.split = 'train' "
+                f"AND k.compile_id = {literal(second['compile_id'])} AND k.split <> 'train'",
+            )
+        )
