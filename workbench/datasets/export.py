@@ -1,4 +1,4 @@
-"""Takes a slice away as a file: streamed, counted, and whole or not there at all."""
+"""Takes a slice away as a file or folder: streamed, counted, and whole or not there at all."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import hashlib
 import io
 import json
 import os
+import re
 import secrets
+import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -18,7 +20,7 @@ import pyarrow as pa
 from workbench import engine
 from workbench.datasets.slice import Slice
 from workbench.errors import ConfigError, DataError, NotFoundError
-from workbench.formats import formats
+from workbench.formats import Format, formats
 from workbench.query import Build
 
 #: Key of the file metadata under which a Parquet file describes its slice, as JSON.
@@ -34,7 +36,7 @@ def export(
     where: str | None = None,
     force: bool = False,
 ) -> dict[str, Any]:
-    """Write a relation or a slice of `build` to a file.
+    """Write a relation or a slice of `build` to a file, or to a folder where the format is one.
 
     Parameters
     ----------
@@ -45,21 +47,21 @@ def export(
     fmt
         Name of a format.
     path
-        The file to write; its folder must exist.
+        The file or folder to write; the folder around it must exist.
     where
         SQL condition, in addition to the slice's own.
     force
-        Replace a file that exists.
+        Replace what exists.
 
     Returns
     -------
     dict
-        ``path``, ``rows``, ``bytes``, ``sha256``.
+        ``path``, ``rows``, ``bytes``, ``sha256``; see `write_file`.
 
     Raises
     ------
     ConfigError
-        If the file exists or the format or a column is not known.
+        If the file or folder exists or the format or a column is not known.
     DataError
         If the file cannot be written, or holds another number of rows than the build says.
     """
@@ -86,7 +88,7 @@ def write_file(
     metadata: Mapping[str, str] | None = None,
     force: bool = False,
 ) -> dict[str, Any]:
-    """Write all batches of `reader` to a file under a temporary name, then rename it.
+    """Write all batches of `reader` under a temporary name, then rename what was written.
 
     Parameters
     ----------
@@ -95,41 +97,38 @@ def write_file(
     fmt
         Name of a format.
     path
-        The file to write.
+        The file, or the folder where the format is one.
     rows
         Number of rows that there must be; not checked when None.
     metadata
         Goes into the file where the format has a place for it.
     force
-        Replace a file that exists.
+        Replace what exists. A folder is replaced only when it holds nothing that the format
+        would not write; for a moment, between two renames, it is not there.
 
     Returns
     -------
     dict
-        ``path``, ``rows``, ``bytes``, ``sha256``.
+        ``path``, ``rows``, ``bytes``, ``sha256``. Of a folder the checksum is that of the lines
+        ``checksum  path`` of its files in order of their paths, as ``sha256sum`` prints them.
     """
+    kind = formats.get(fmt)
     target = Path(path).expanduser().absolute()
-    if target.is_dir():
-        raise ConfigError(f"{target} is a folder.", "Name a file in it.")
-    if target.exists() and not force:
-        raise ConfigError(f"{target} exists already.", "Choose another name, or add --force.")
-    if not target.parent.is_dir():
-        raise NotFoundError(f"There is no folder {target.parent}.", "Make it first.")
+    _check(kind, fmt, target, force)
     partial = target.with_name(f".{target.name[:200]}.{secrets.token_hex(4)}.partial")
     try:
-        with partial.open("xb") as file:
-            hashed = _HashedFile(file)
-            written = formats.get(fmt).write(hashed, reader, metadata or {})
-            file.flush()
-            os.fsync(file.fileno())
-            size = file.tell()
+        if kind.write_folder is None:
+            written, size, digest = _fill_file(kind, partial, reader, metadata or {})
+        else:
+            partial.mkdir()
+            written = kind.write_folder(partial, reader, metadata or {})
+            size, digest = _seal_folder(partial)
         if rows is not None and written != rows:
             raise DataError(
-                f"{written:,} rows were streamed where the build has {rows:,}; no file was made.",
+                f"{written:,} rows were streamed where the build has {rows:,}; nothing was made.",
                 "Try again; if it happens again, make the build anew with: workbench build",
             )
-        partial.replace(target)
-        _sync_folder(target.parent)
+        _publish(partial, target)
     except OSError as error:
         raise DataError(
             f"{target} cannot be written: {error.strerror or error}.",
@@ -140,8 +139,79 @@ def write_file(
             f"The rows cannot be written as {fmt}: {engine.message(error)}", ""
         ) from error
     finally:
-        partial.unlink(missing_ok=True)
-    return {"path": str(target), "rows": written, "bytes": size, "sha256": hashed.hexdigest()}
+        _remove(partial)
+    return {"path": str(target), "rows": written, "bytes": size, "sha256": digest}
+
+
+def _check(kind: Format, fmt: str, target: Path, force: bool) -> None:
+    if not target.parent.is_dir():
+        raise NotFoundError(f"There is no folder {target.parent}.", "Make it first.")
+    if kind.write_folder is None and target.is_dir():
+        raise ConfigError(f"{target} is a folder.", "Name a file in it.")
+    if os.path.lexists(target) and not force:
+        raise ConfigError(f"{target} exists already.", "Choose another name, or add --force.")
+    if kind.write_folder is None or not os.path.lexists(target):
+        return
+    if target.is_symlink() or not target.is_dir():
+        raise ConfigError(f"{target} is not a folder.", f"{fmt} is a folder: choose another name.")
+    for path in target.rglob("*"):
+        inner = path.relative_to(target).as_posix()
+        if path.is_symlink() or not re.fullmatch(kind.owns, inner):
+            raise ConfigError(
+                f"{target} holds {inner}, which {fmt} does not write; it was not replaced.",
+                "Choose another name.",
+            )
+
+
+def _fill_file(
+    kind: Format, path: Path, reader: pa.RecordBatchReader, metadata: Mapping[str, str]
+) -> tuple[int, int, str]:
+    with path.open("xb") as file:
+        hashed = _HashedFile(file)
+        written = kind.write(hashed, reader, metadata)
+        file.flush()
+        os.fsync(file.fileno())
+        return written, file.tell(), hashed.hexdigest()
+
+
+def _seal_folder(folder: Path) -> tuple[int, str]:
+    """Bring all of `folder` to the disk; its size and checksum."""
+    size = 0
+    lines = hashlib.sha256()
+    for path in sorted(folder.rglob("*")):
+        if path.is_dir():
+            _sync_folder(path)
+            continue
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        size += path.stat().st_size
+        lines.update(f"{digest}  {path.relative_to(folder).as_posix()}\n".encode())
+    _sync_folder(folder)
+    return size, lines.hexdigest()
+
+
+def _publish(partial: Path, target: Path) -> None:
+    """Rename `partial` to `target`. A folder that is there cannot be renamed over: it gives way."""
+    if not target.is_dir():
+        partial.replace(target)
+    else:
+        old = partial.with_suffix(".old")
+        target.rename(old)
+        try:
+            partial.rename(target)
+        except OSError:
+            old.rename(target)
+            raise
+        _remove(old)
+    _sync_folder(target.parent)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _sync_folder(folder: Path) -> None:

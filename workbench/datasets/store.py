@@ -34,7 +34,8 @@ from workbench.samplers import SAMPLING_COLUMNS
 FOLDER = "datasets"
 #: Columns that the store adds to an example.
 OWN_COLUMNS = ("revision", "split", "split_group", *SAMPLING_COLUMNS, "compile_id", "content_hash")
-_CARRIED = (
+#: What every example carries beside the columns of its format.
+CARRIED = (
     "example_id", "request_id", "other_id", "feedback_ids", "source", "strength", "label_ts",
 )  # fmt: skip
 _VERSION = re.compile(r"v(\d+)\.(\d+)")
@@ -177,7 +178,7 @@ class Dataset:
             f"WHERE compile_id = {literal(manifest['compile_id'])})"
         )
         own = ", ".join(f"c.{name}" for name in ("split", "split_group", *SAMPLING_COLUMNS))
-        data = ", ".join(f"e.{identifier(name)}" for name in (*_CARRIED, *manifest["columns"]))
+        data = ", ".join(f"e.{identifier(name)}" for name in (*CARRIED, *manifest["columns"]))
         return (
             f"SELECT {columns} FROM (SELECT {data}, c.revision, {own}, e.content_hash "
             f"FROM {chosen} c JOIN {self.relation('examples')} e "
@@ -208,7 +209,7 @@ class Dataset:
         before = found[-1] if found else None
         compile_id = secrets.token_hex(8)
         self._known(connection, [manifest["compile_id"] for manifest in found])
-        carried = ", ".join(f"c.{name}" for name in _CARRIED)
+        carried = ", ".join(f"c.{name}" for name in CARRIED)
         data = ", ".join(f"p.{identifier(name)}" for name in columns)
         hashed = _hash(columns)
         query = (

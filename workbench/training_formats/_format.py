@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from workbench import guide
-from workbench.calls import read_call
+from workbench.calls import read_call, write_call
 from workbench.errors import ConfigError, suggest
 from workbench.guide import Param
 from workbench.registry import Registry
@@ -112,12 +112,7 @@ class FormatCall:
     params: Mapping[str, Any]
 
     def __str__(self) -> str:
-        changed = ", ".join(
-            f"{name}={value!r}"
-            for name, value in self.params.items()
-            if value != self.format.params[name].default
-        )
-        return f"{self.format.name}({changed})" if changed else self.format.name
+        return write_call(self.format, self.params)
 
     def target(self, wanted: str | None) -> str:
         """What to teach: `wanted`, or the first that the format can.
