@@ -180,7 +180,7 @@ def estimates(connection: duckdb.DuckDBPyConnection, call: str) -> tuple[Any, An
         "importance(score='loss')",
         "uncertainty(by='g', floor=0.1, scheme='sequential')",
         "diversity(k=5, score='margin', floor=0.1)",
-        "mix(of=\"uncertainty: 2, coverage(by='h'): 1\")",
+        "mix(of=\"uncertainty: 2, stratified(by='h'): 1\")",
     ],
 )
 def test_weights_give_back_the_pool(connection: duckdb.DuckDBPyConnection, call: str) -> None:

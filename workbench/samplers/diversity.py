@@ -23,12 +23,12 @@ def _plan(method: str, over: str, k: int, score: str, floor: float, scheme: str)
     vector = f"CAST({over} AS DOUBLE[])"
     # The sum is finite only where all of its terms are; it leaves out those that are NULL.
     whole = f"isfinite(list_sum({vector})) AND list_count({vector}) = len({vector})"
-    score = f"CASE WHEN {whole} THEN {score or 1} END"
+    preferred = f"CASE WHEN {whole} THEN {score or 1} END"
     if method == "k_center":
-        if score != f"CASE WHEN {whole} THEN 1 END":
+        if score:
             raise ConfigError("k_center takes no score.", "Leave out score, or use k_means.")
-        return Plan(score=score, scheme="top", fit=partial(_centers, vector, whole))
-    plan = Plan(score=score, floor=floor, scheme=scheme, allocation="equal")
+        return Plan(score=preferred, scheme="top", fit=partial(_centers, vector, whole))
+    plan = Plan(score=preferred, floor=floor, scheme=scheme, allocation="equal")
     return replace(plan, fit=partial(_clusters, plan, vector, whole, k))
 
 
