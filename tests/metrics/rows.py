@@ -94,10 +94,13 @@ def pairs(p: Any, y: Any) -> ir.Table:
 
 
 def adversarial(bins: int, seed: int = 0) -> np.ndarray[Any, Any]:
-    """Probabilities on every edge, one unit in the last place beside it, rounded, 0 and 1."""
+    """Probabilities on every edge, beside it by one unit in the last place or by more, rounded,
+    and 0 and 1.
+    """
     edges = np.linspace(0, 1, bins + 1)
     rng = np.random.default_rng(seed)
     values = [edges, np.nextafter(edges, 0), np.nextafter(edges, 1), rng.random(200)]
+    values += [edges + shift / bins for shift in (-2e-6, -5e-7, -1e-12, 1e-12, 5e-7, 2e-6)]
     values += [np.round(rng.random(300), digits) for digits in (1, 2, 3)]
     values += [np.array([0.0, -0.0, 1.0, 5e-324, 1e-16, np.nextafter(1, 0)])]
     both = np.concatenate(values)

@@ -12,6 +12,8 @@ from workbench.formulas._values import double
 
 BinRule = Literal["numpy", "right", "verified", "guo", "torchmetrics"]
 BIN_RULES: tuple[str, ...] = get_args(BinRule)
+#: Far more than p * bins and an edge are rounded by, up to a billion bins, and far less than a bin.
+_NEAR = 1e-6
 
 
 def bin_index(
@@ -43,7 +45,8 @@ def bin_index(
     p
         Probability.
     bins
-        Number of bins; a value of a query is taken as it is, and must be at least 1.
+        Number of bins, up to a billion; a value of a query is taken as it is, and must be at least
+        1.
     rule
         One of `BIN_RULES`.
     inside
@@ -68,17 +71,14 @@ def bin_index(
     # reads 0.09090909090909091 as a DECIMAL, which becomes another double than 1 / 11.
     count = ibis.literal(bins) if isinstance(bins, int) else bins
     step = ibis.literal(1) / count
-    # floor(p * bins) is up to one bin off beside an edge; comparing with the edges puts it right.
-    guess = (value * bins).floor().cast("int64")
-    if rule == "verified":
-        above, below = (guess + 1) / count, guess / count
-    else:
-        above, below = (guess + 1) * step, guess * step
+    # Moved up, floor(p * bins) is never too low, and one too high only where p is below the lower
+    # edge that it would have: one comparison of the value with an edge puts it right.
+    upper = (value * bins + _NEAR).floor()
+    edge = upper / count if rule == "verified" else upper * step
     if rule in ("right", "verified", "guo"):
-        index = guess + (value > above).cast("int64") - (value <= below).cast("int64")
-        index = ibis.greatest(index, 0)
+        index = ibis.greatest(upper.cast("int64") - (value <= edge).cast("int64"), 0)
     else:
-        index = guess + (value >= above).cast("int64") - (value < below).cast("int64")
+        index = upper.cast("int64") - (value < edge).cast("int64")
     index = ibis.least(index, bins - 1)
     if inside and rule not in ("guo", "torchmetrics"):
         return index.cast("int64")

@@ -8,16 +8,12 @@ SELECT
       ISNAN("t0"."p")
     )
     THEN LEAST(
-      (
-        CAST(FLOOR("t0"."p" * 10) AS BIGINT) + CAST("t0"."p" >= (
-          (
-            CAST(FLOOR("t0"."p" * 10) AS BIGINT) + 1
-          ) * (
-            1 / 10
-          )
-        ) AS BIGINT)
-      ) - CAST("t0"."p" < (
-        CAST(FLOOR("t0"."p" * 10) AS BIGINT) * (
+      CAST(FLOOR((
+        "t0"."p" * 10
+      ) + 1e-06) AS BIGINT) - CAST("t0"."p" < (
+        CAST(FLOOR((
+          "t0"."p" * 10
+        ) + 1e-06) AS BIGINT) * (
           1 / 10
         )
       ) AS BIGINT),

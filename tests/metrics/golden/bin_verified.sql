@@ -9,14 +9,12 @@ SELECT
     )
     THEN LEAST(
       GREATEST(
-        (
-          CAST(FLOOR("t0"."p" * 10) AS BIGINT) + CAST("t0"."p" > (
-            (
-              CAST(FLOOR("t0"."p" * 10) AS BIGINT) + 1
-            ) / 10
-          ) AS BIGINT)
-        ) - CAST("t0"."p" <= (
-          CAST(FLOOR("t0"."p" * 10) AS BIGINT) / 10
+        CAST(FLOOR((
+          "t0"."p" * 10
+        ) + 1e-06) AS BIGINT) - CAST("t0"."p" <= (
+          CAST(FLOOR((
+            "t0"."p" * 10
+          ) + 1e-06) AS BIGINT) / 10
         ) AS BIGINT),
         0
       ),
