@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from tests.query.conftest import ROWS, make_project
 from workbench.datasets import Slice, export, write_file
 from workbench.errors import ConfigError, DataError, NotFoundError, QueryError
-from workbench.formats import formats
+from workbench.formats import downloads, formats
 from workbench.query import Build, open_build
 from workbench.samplers import SAMPLING_COLUMNS
 
@@ -38,7 +38,7 @@ def count(path: str) -> int:
     return int(row[0])
 
 
-@pytest.mark.parametrize("fmt", formats.names())
+@pytest.mark.parametrize("fmt", downloads())
 def test_a_relation_is_exported_whole(build: Build, tmp_path: Path, fmt: str) -> None:
     target = tmp_path / f"it's out{formats.get(fmt).suffix}"
     done = export(build, "inferences", fmt, target)
@@ -48,7 +48,7 @@ def test_a_relation_is_exported_whole(build: Build, tmp_path: Path, fmt: str) ->
     assert [path.name for path in tmp_path.iterdir()] == [target.name]
 
 
-@pytest.mark.parametrize("fmt", formats.names())
+@pytest.mark.parametrize("fmt", downloads())
 def test_no_rows(build: Build, tmp_path: Path, fmt: str) -> None:
     done = export(build, "inferences", fmt, tmp_path / "empty", where="false -- nothing")
     assert done["rows"] == 0

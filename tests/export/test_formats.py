@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from workbench.datasets import write_file
-from workbench.formats import formats
+from workbench.formats import downloads, formats
 
 UTC = dt.UTC
 TEXTS = ["plain", "grüße 🎉 日本", "nul\x00byte", 'q"uo,te\nline\r\n', "", None, "\u2028", "'"]
@@ -44,8 +44,9 @@ def write(name: str, table: pa.Table, metadata: dict[str, str] | None = None) ->
 
 
 def test_the_formats_are_found_by_name() -> None:
-    assert formats.names() == ["csv", "jsonl", "parquet"]
-    assert [entry.suffix for entry in formats] == [".csv", ".jsonl", ".parquet"]
+    assert formats.names() == ["csv", "huggingface", "jsonl", "parquet", "tfrecord"]
+    assert [entry.suffix for entry in formats] == [".csv", "", ".jsonl", ".parquet", ".tfrecord"]
+    assert downloads() == ["csv", "jsonl", "parquet"]
 
 
 def test_parquet_reads_back_equal_and_holds_the_metadata() -> None:

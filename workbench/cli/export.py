@@ -5,12 +5,15 @@ from __future__ import annotations
 import click
 
 from workbench.cli._common import common, folder, print_json, say, wants_json
+from workbench.formats import formats
 
 
 @click.command("export")
 @click.argument("relation")
-@click.option("--format", "form", help="parquet, jsonl or csv. Default: by the file's ending.")
-@click.option("-o", "--output", required=True, metavar="PATH", help="The file to write.")
+@click.option("--format", "form",
+              help=f"{', '.join(formats.names())}. Default: by the file's ending.")  # fmt: skip
+@click.option("-o", "--output", required=True, metavar="PATH",
+              help="The file to write, or the folder.")  # fmt: skip
 @click.option("--where", metavar="SQL", help="Condition on the rows.")
 @click.option("--columns", metavar="NAME,...", help="Columns to take, in order. Default: all.")
 @click.option("--limit", type=click.IntRange(min=0), metavar="N",
@@ -19,7 +22,7 @@ from workbench.cli._common import common, folder, print_json, say, wants_json
               help="How the rows are drawn, such as uncertainty(score='entropy'). They then carry "
                    "their score, inclusion probability and weight.")  # fmt: skip
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of the draw.")
-@click.option("--force", is_flag=True, help="Replace a file that exists.")
+@click.option("--force", is_flag=True, help="Replace what exists.")
 @common
 def command(
     relation: str,
@@ -34,7 +37,7 @@ def command(
     project_dir: str | None,
     as_json: bool,
 ) -> None:
-    """Write a relation, such as enriched_inferences, or a part of it, to a file."""
+    """Write a relation, such as enriched_inferences, or a part of it, to a file or a folder."""
     from workbench.datasets import Slice
     from workbench.handle import Workbench
 

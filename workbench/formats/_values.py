@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import math
+from collections.abc import Iterator
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
@@ -12,6 +13,16 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.types as pt
+
+#: As Python objects rows take several times their size: few at a time.
+_ROWS = 2_000
+
+
+def parts(reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
+    """Cut the batches of `reader` into small ones."""
+    for batch in reader:
+        for start in range(0, batch.num_rows, _ROWS):
+            yield batch.slice(start, _ROWS)
 
 
 def json_value(value: Any) -> Any:

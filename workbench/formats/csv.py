@@ -16,7 +16,7 @@ import pyarrow.csv as pacsv
 import pyarrow.types as pt
 
 from workbench.formats import Format
-from workbench.formats._values import text_column
+from workbench.formats._values import parts, text_column
 
 _FORMULA = r"^[=+\-@\t\r]"
 _NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
@@ -58,10 +58,10 @@ def _write(file: BinaryIO, reader: pa.RecordBatchReader, metadata: Mapping[str, 
     )
     rows = 0
     with pacsv.CSVWriter(file, schema) as writer:
-        for batch in reader:
-            cells = [_cells(column) for column in batch.columns]
+        for part in parts(reader):
+            cells = [_cells(column) for column in part.columns]
             writer.write_batch(pa.record_batch(cells, schema=schema))
-            rows += batch.num_rows
+            rows += part.num_rows
     return rows
 
 

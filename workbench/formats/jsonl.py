@@ -8,24 +8,19 @@ from typing import BinaryIO
 import pyarrow as pa
 
 from workbench.formats import Format
-from workbench.formats._values import json_column, json_text
-
-_ROWS = 2_000
+from workbench.formats._values import json_column, json_text, parts
 
 
 def _write(file: BinaryIO, reader: pa.RecordBatchReader, metadata: Mapping[str, str]) -> int:
     names = reader.schema.names
     rows = 0
-    for batch in reader:
-        # As Python objects rows take several times their size: few at a time.
-        for start in range(0, batch.num_rows, _ROWS):
-            part = batch.slice(start, _ROWS)
-            columns = [json_column(column) for column in part.columns]
-            lines = [
-                json_text(dict(zip(names, row, strict=True))) for row in zip(*columns, strict=True)
-            ]
-            file.write(("\n".join(lines) + "\n").encode("utf-8"))
-            rows += len(lines)
+    for part in parts(reader):
+        columns = [json_column(column) for column in part.columns]
+        lines = [
+            json_text(dict(zip(names, row, strict=True))) for row in zip(*columns, strict=True)
+        ]
+        file.write(("\n".join(lines) + "\n").encode("utf-8"))
+        rows += len(lines)
     return rows
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 import streamlit as st
 
-from workbench.formats import formats
+from workbench.formats import downloads, formats
 from workbench.query import Build
 from workbench.ui import data, state
 
@@ -120,7 +120,7 @@ def open_record(ids: Sequence[str], key: str = "open") -> str | None:
 def download_rows(table: pa.Table, name: str) -> None:
     """Offer the rows of a table as a file; the bytes are made on the click."""
     with st.container(horizontal=True):
-        for fmt in formats.names():
+        for fmt in downloads():
             kind = formats.get(fmt)
             st.download_button(
                 f"Download {fmt.upper() if fmt != 'parquet' else 'Parquet'}",

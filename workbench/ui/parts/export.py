@@ -9,7 +9,7 @@ import streamlit as st
 
 from workbench.datasets import Slice, export
 from workbench.errors import WorkbenchError
-from workbench.formats import formats
+from workbench.formats import downloads, formats
 from workbench.query import Build
 from workbench.ui import data, state
 from workbench.ui.parts.controls import BOUND
@@ -62,7 +62,7 @@ def take_away(source: Build, chosen: Slice, n: int) -> None:
     """Draw the choice of format, prepare the file, and offer it."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
         fmt = st.segmented_control(
-            "Format", formats.names(), default="parquet", required=True, key="format", bind=BOUND
+            "Format", downloads(), default="parquet", required=True, key="format", bind=BOUND
         )
         prepare = st.button("Prepare the file", type="primary", icon=":material/inventory_2:")
     kind = formats.get(str(fmt))
