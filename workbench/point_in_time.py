@@ -70,7 +70,7 @@ def _native(rows: ir.Table, facts: ir.Table, keys: Sequence[str], *, monotone: b
     placed = asking.asof_join(times, on=("__t", "__at"), predicates=[("__key", "__of")])
     placed = placed.filter(placed["__of"].notnull()).select("__row", "__of", "__at")
     # ASOF takes any of several facts at one time: it says the time, and the greatest rank is looked
-    # up, once for all rows that ask for it. To sort by the rank as well takes half as long again.
+    # up, once for all rows that ask for it. To sort by the rank as well would take longer.
     wanted = placed.select("__of", "__at").distinct()
     ties = wanted.join(ranks, [wanted["__of"] == ranks["__key"], wanted["__at"] == ranks["__t"]])
     greatest = ties.group_by("__key", "__t").aggregate(__found=ties["__rank"].max())
