@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -17,7 +17,7 @@ from workbench.datasets.card import describe
 from workbench.datasets.choose import Narrate, choose, silent
 from workbench.datasets.leaks import leaks
 from workbench.datasets.slice import Slice
-from workbench.errors import DataError
+from workbench.errors import DataError, NotFoundError
 from workbench.project import Project
 from workbench.query import Build, open_build
 from workbench.training_formats import parse_training_format
@@ -135,13 +135,15 @@ def reproduce(project_dir: Path, manifest: Mapping[str, Any], narrate: Narrate =
     Raises
     ------
     NotFoundError
-        If the build is gone.
+        If the build, or a file of the lake that it reads, is gone.
     DataError
         If the examples are not the same.
     """
     project = load(project_dir)
     call = parse_training_format(manifest["training_format"])
+    _still_there(manifest, [project.state / "builds" / f"{manifest['build']}.duckdb"])
     with opened(project, manifest["build"]) as build:
+        _still_there(manifest, [build.root / name for name in build.manifest.get("files", ())])
         found = choose(build, project, Slice(**manifest["slice"]), call, narrate)
         try:
             again = store.content_hash(found.relations.connection, found.payload, found.columns)
@@ -152,4 +154,14 @@ def reproduce(project_dir: Path, manifest: Mapping[str, Any], narrate: Narrate =
         raise DataError(
             f"The build {manifest['build']} and the slice do not give the same examples as then.",
             f"Compare what differs:{then} it was made by version {manifest['code']['workbench']}.",
+        )
+
+
+def _still_there(manifest: Mapping[str, Any], paths: Iterable[Path]) -> None:
+    gone = next((path for path in paths if not path.exists()), None)
+    if gone:
+        called = f"{manifest['dataset']}@{manifest['version']}"
+        raise NotFoundError(
+            f"{called} cannot be made anew, for {gone} is gone.",
+            f"What was written is still there: workbench export {called} -o PATH",
         )
