@@ -3,11 +3,11 @@
 #   make demo    install into .venv, write and build a demo project, serve the dashboard
 #   make test    install what the tests need, Chromium included, and run all of them
 #
-# Others: make lint, make check (lint and test), make serve, make feast, make oracles, make clean.
+# Others: make lint, make check (lint and test), make serve, make feast, make oracles, make readback, make clean.
 # PROJECT=dir is the project that `make serve` shows; PYTEST_ARGS goes to pytest.
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve test lint check docs feast oracles chromium clean
+.PHONY: help install demo serve test lint check docs feast oracles readback chromium clean
 
 VENV ?= .venv
 PROJECT ?= data/demo
@@ -92,6 +92,14 @@ oracles:
 		-c constraints.txt -e . --group test --group oracles
 	$(VENV)-oracles/bin/python -m pytest tests/oracles $(PYTEST_ARGS)
 
+# Reads what export writes with the libraries that people have, which the workbench itself does without.
+readback:
+	@$(MAKE) --no-print-directory VENV=$(VENV)-readback $(VENV)-readback/.created
+	@$(VENV)-readback/bin/python -m pip --disable-pip-version-check -qq install \
+		-c constraints.txt -e . --group test --group readback
+	@$(VENV)-readback/bin/python -m pip --disable-pip-version-check -qq install --no-deps --group trl
+	$(VENV)-readback/bin/python -m pytest tests/export/readback $(PYTEST_ARGS)
+
 # The references that are made from the contract and from the command line.
 docs: $(VENV)/.installed
 	$(PY) docs/generate.py
@@ -101,5 +109,5 @@ chromium:
 	@sh .ci/chromium.sh
 
 clean:
-	rm -rf $(VENV) $(VENV)-feast $(VENV)-oracles .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis \
+	rm -rf $(VENV) $(VENV)-feast $(VENV)-oracles $(VENV)-readback .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis \
 		build dist test-results data/demo

@@ -115,7 +115,7 @@ class _Spark:
     def __init__(self) -> None:
         from pyspark.sql import SparkSession
 
-        self._session = SparkSession.builder.remote(_spark_server()).create()
+        self._session = SparkSession.builder.remote(spark_server()).create()
         self.backend = engine.spark(self._session)
 
     def replace(self, name: str, rows: pa.Table) -> None:
@@ -128,7 +128,7 @@ class _Spark:
 
 
 @cache
-def _spark_server() -> str:
+def spark_server() -> str:
     """Address of a Spark Connect server in this process, which ends with it."""
     os.environ.setdefault("RUST_LOG", "error")
     from pysail.spark import SparkConnectServer

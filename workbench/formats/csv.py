@@ -3,6 +3,9 @@
 A text cell that begins with ``=``, ``+``, ``-``, ``@``, a tab or a carriage return gets a leading
 apostrophe, so that no spreadsheet takes it for a formula; a plain number, such as -1, does not.
 NULL is an empty cell, an empty text is ``""``. Parquet and JSON lines keep texts as they are.
+
+What is lost: the types, which a reader has to guess; that apostrophe; within nested values what
+JSON cannot hold. Numbers read back exactly.
 """
 
 from __future__ import annotations

@@ -8,8 +8,8 @@ value names the split, and the column stays; else all are in ``train``.
 ``datasets.load_dataset(folder)`` reads the folder without a network.
 
 What is lost: a calendar interval is text and a map is JSON text, for ``datasets`` has neither; an
-enum is plain text. Rows keep their order within a split. ``datasets`` finds no split without rows:
-a folder of no rows has an empty ``train``.
+enum is plain text. Rows keep their order within a split. A folder of no rows has an empty file
+for ``train``, which ``datasets`` refuses to load.
 """
 
 from __future__ import annotations

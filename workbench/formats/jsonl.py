@@ -1,4 +1,9 @@
-"""JSON lines: one object per row in UTF-8; what JSON cannot hold (NaN, infinities) is null."""
+"""JSON lines: one object per row in UTF-8.
+
+What is lost: NaN and infinities are null; times, dates and intervals are text (ISO 8601, seconds
+for a duration), bytes are Base64; a decimal with a fraction is rounded to a double. A reader that
+takes whole numbers for doubles loses those beyond 2**53.
+"""
 
 from __future__ import annotations
 

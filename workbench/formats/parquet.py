@@ -1,4 +1,7 @@
-"""Parquet: exact types and nested columns; the description of the slice is in the file."""
+"""Parquet: exact types and nested columns; the description of the slice is in the file.
+
+What is lost: a calendar interval is text, for Parquet has none.
+"""
 
 from __future__ import annotations
 
