@@ -100,6 +100,17 @@ class Lake:
         actions = pa.table(delta.get_add_actions(flatten=True))
         return int(sum(actions["num_records"].to_pylist()))
 
+    def last_row_id(self, table: str) -> int:
+        """The greatest ``row_id`` of a table; 0 where there is none."""
+        delta = self.open(table)
+        if delta is None:
+            return 0
+        actions = pa.table(delta.get_add_actions(flatten=True))
+        known = actions["max.row_id"].to_pylist() if "max.row_id" in actions.column_names else []
+        if None in known or len(known) < actions.num_rows:
+            return self.rows(table)
+        return max(known, default=0)
+
     def transactions(self, table: str, keys: Sequence[str]) -> dict[str, int]:
         """Version under which each of `keys` was committed to `table`, for those that were."""
         delta = self.open(table)
@@ -146,6 +157,39 @@ class Lake:
                 "Make room or give write permission, then run the command again; nothing was lost.",
             ) from error
         return DeltaTable(self.uri(table)).version()
+
+    def rewrite(self, table: str, data: pa.RecordBatchReader) -> None:
+        """Put other rows in place of all rows of a table, and drop its history for good.
+
+        The recorded transactions stay. A run that is killed leaves the old rows or the new ones;
+        called again with the rows that should stay, it completes.
+
+        Raises
+        ------
+        DataError
+            If it cannot be written.
+        """
+        uri = self.uri(table)
+        try:
+            DeltaTable(uri).alter.set_table_properties({"delta.appendOnly": "false"})
+            write_deltalake(
+                DeltaTable(uri), data, mode="overwrite", target_file_size=_TARGET_FILE_BYTES
+            )
+            DeltaTable(uri).alter.set_table_properties({"delta.appendOnly": "true"})
+            delta = DeltaTable(uri)
+            delta.vacuum(retention_hours=0, enforce_retention_duration=False, dry_run=False)
+            delta = DeltaTable(uri)
+            delta.create_checkpoint()
+            # What is older than the checkpoint has least and greatest values of rows that are gone.
+            for path in (Path(uri) / "_delta_log").iterdir():
+                number = path.name.split(".")[0]
+                if number.isdigit() and int(number) < delta.version():
+                    path.unlink()
+        except (DeltaError, OSError) as error:
+            raise DataError(
+                f"The lake table {table!r} cannot be rewritten: {_first_line(error)}.",
+                "Make room or give write permission, then run the command again.",
+            ) from error
 
     def _write(
         self,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from workbench import contract, engine
 from workbench.engine import identifier
@@ -57,6 +57,9 @@ def open_table(lake: Lake, name: str, versions: Mapping[str, int] | None = None)
 
 def contract_relation(project: Project, table: LakeTable) -> str:
     """A lake table with the columns of the contract, and `PRIVATE` ones; empty if need be."""
+    if not table.files:
+        # A table whose rows were all erased has columns and no file.
+        table = replace(table, columns=())
     selected = [name if name in table.columns else f"NULL::BIGINT AS {name}" for name in PRIVATE]
     for column in contract.table(table.name).columns.values():
         if column.name == "features":

@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import duckdb
+
 from workbench import engine
 from workbench.cleaners import CleanerCall, near_duplicate_clusters_sql, parse_cleaner
 from workbench.datasets import store
@@ -19,7 +21,7 @@ from workbench.engine import identifier, literal
 from workbench.errors import ConfigError, DataError, suggest
 from workbench.project import Project
 from workbench.query import Build
-from workbench.samplers import SAMPLING_COLUMNS, draw, parse_sampler, random_number
+from workbench.samplers import SAMPLING_COLUMNS, Plan, draw, parse_sampler, random_number
 from workbench.training_formats import FormatCall
 
 _CANDIDATES = (*store.CARRIED, "label", "reason")
@@ -225,6 +227,7 @@ def _drops(project: Project, name: str) -> bool:
 def _draw(relations: Relations, chosen: Slice, sql: dict[str, str]) -> list[dict[str, Any]]:
     build = relations.build
     plan = parse_sampler(chosen.sampler or "uniform").plan(build.expression)
+    _no_protected_score(relations, plan)
     known = build.narrowest("enriched_inferences", *plan.expressions)
     # A pair is drawn by what is known of the inference whose prompt it is.
     source = (
@@ -245,6 +248,24 @@ def _draw(relations: Relations, chosen: Slice, sql: dict[str, str]) -> list[dict
     return [*steps, {"step": "kept", "reason": "kept", "rows": after, "unit": "examples"}]
 
 
+def _no_protected_score(relations: Relations, plan: Plan) -> None:
+    """Refuse a score over protected columns: it would stand in every example.
+
+    Strata may be made of them, for their values do not.
+    """
+    scores = [p.score for p in (plan, *(part for _, part in plan.parts)) if p.score]
+    for score in scores:
+        try:
+            relations.connection.execute(f"DESCRIBE SELECT {score} FROM texts")
+        except duckdb.BinderException:
+            if relations.hidden:
+                raise ConfigError(
+                    f"The score of the sampler cannot be worked out without columns that are "
+                    f"protected: {', '.join(relations.hidden)}.",
+                    "Name them among the columns of the slice if they may be trained on.",
+                ) from None
+
+
 def _within_budget(relations: Relations, chosen: Slice) -> dict[str, Any]:
     """Keep the examples that were drawn first, as long as their tokens are within the budget."""
     relations.execute(
@@ -252,8 +273,8 @@ def _within_budget(relations: Relations, chosen: Slice) -> dict[str, Any]:
         "SELECT d.example_id, sum(coalesce(r.input_tokens, 0) + coalesce(r.output_tokens, 0) + "
         "CASE WHEN r.input_tokens IS NULL AND r.output_tokens IS NULL "
         "THEN (coalesce(r.prompt_length, 0) + coalesce(r.answer_length, 0) + 3) // 4 ELSE 0 END) "
-        "OVER (ORDER BY d.inclusion_probability / d.random_number DESC NULLS LAST, d.random_number,"
-        " d.example_id ROWS UNBOUNDED PRECEDING) AS tokens FROM drawn d "
+        "OVER (ORDER BY coalesce(d.inclusion_probability / d.random_number, d.sampling_score) DESC "
+        "NULLS LAST, d.random_number, d.example_id ROWS UNBOUNDED PRECEDING) AS tokens FROM drawn d "
         "JOIN candidates c ON d.example_id = c.example_id "
         f"JOIN records r ON c.request_id = r.request_id) WHERE tokens > {int(chosen.tokens or 0)}"
     )

@@ -39,12 +39,15 @@ class Relations:
         Names and types of the columns of ``texts``.
     features
         Names of the features that are not protected.
+    hidden
+        The protected columns that are left out.
     """
 
     connection: duckdb.DuckDBPyConnection
     build: Build
     columns: Mapping[str, str]
     features: tuple[str, ...]
+    hidden: tuple[str, ...] = ()
 
     def run(self, sql: str) -> Any:
         """Run our own `sql` and return an Arrow table; errors are in plain words."""
@@ -101,6 +104,7 @@ def create(
         build,
         {name: str(wide[name]) for name in listed},
         tuple(name for name in shown if f"features.{name}" not in hidden),
+        tuple(hidden),
     )
     _slice_ids(made, relation, where)
     for macro in MACROS:

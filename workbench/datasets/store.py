@@ -14,7 +14,7 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -92,7 +92,7 @@ class Dataset:
 
     def manifests(self) -> list[dict[str, Any]]:
         """The manifests of all versions, the oldest first."""
-        found = []
+        found: list[dict[str, Any]] = []
         for path in (self.folder / "versions").glob("v*.json"):
             try:
                 found.append(json.loads(path.read_text(encoding="utf-8")))
@@ -109,14 +109,14 @@ class Dataset:
         return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
 
     def manifest(self, version: str | None = None) -> dict[str, Any]:
-        """The manifest of a version or tag; of the newest when None.
+        """The manifest of a version or tag; of the newest that was not withdrawn when None.
 
         Raises
         ------
         NotFoundError
-            If there is none.
+            If there is none, or it was withdrawn.
         """
-        found = self.manifests()
+        found: list[dict[str, Any]] = self.manifests()
         if not found:
             known = names(self.state)
             raise NotFoundError(
@@ -124,17 +124,53 @@ class Dataset:
                 suggest(self.name, known, label="one of the datasets")
                 or "Make one with: workbench dataset compile NAME --slice SLICE --format FORMAT",
             )
+        wanted = self.tags().get(version, version) if version else None
+        for manifest in reversed(found):
+            if manifest["version"] == wanted or (wanted is None and not manifest.get("withdrawn")):
+                if manifest.get("withdrawn"):
+                    raise NotFoundError(
+                        f"{self.name}@{wanted} was withdrawn: {manifest['withdrawn']}.",
+                        f"Compile it anew with: workbench dataset compile {self.name}",
+                    )
+                return dict(manifest)
         if version is None:
-            return found[-1]
-        wanted = self.tags().get(version, version)
-        for manifest in found:
-            if manifest["version"] == wanted:
-                return manifest
+            raise NotFoundError(
+                f"Every version of the dataset {self.name!r} was withdrawn.",
+                f"Compile it anew with: workbench dataset compile {self.name}",
+            )
         known = [*(manifest["version"] for manifest in found), *self.tags()]
         raise NotFoundError(
             f"The dataset {self.name!r} has no version {version!r}.",
             suggest(version, known, label="one of the versions"),
         )
+
+    def withdraw(self, erased: Mapping[str, int], redact: Callable[[str], str]) -> list[str]:
+        """Withdraw the versions of compiles that lost examples, and redact what manifests say.
+
+        Parameters
+        ----------
+        erased
+            How many examples each compile lost.
+        redact
+            Takes what was erased out of a text.
+
+        Returns
+        -------
+        list of str
+            ``name@version`` of what was withdrawn.
+        """
+        withdrawn = []
+        for manifest in self.manifests():
+            path = self.folder / "versions" / f"{manifest['version']}.json"
+            text = path.read_text(encoding="utf-8")
+            told = json.loads(redact(text))
+            lost = erased.get(manifest["compile_id"], 0)
+            if lost:
+                told["withdrawn"] = f"{lost:,} of its examples were erased"
+                withdrawn.append(f"{self.name}@{manifest['version']}")
+            if lost or told != manifest:
+                _write_whole(path, told)
+        return withdrawn
 
     def tag(self, tag: str, version: str | None = None) -> str:
         """Give a version a name, which is taken from another one that has it; the version."""
@@ -206,7 +242,7 @@ class Dataset:
             ``withdrawn`` and ``content_hash``, beside the version's ``previous``.
         """
         found = self.manifests()
-        before = found[-1] if found else None
+        before = next((m for m in reversed(found) if not m.get("withdrawn")), None)
         compile_id = secrets.token_hex(8)
         self._known(connection, [manifest["compile_id"] for manifest in found])
         carried = ", ".join(f"c.{name}" for name in CARRIED)

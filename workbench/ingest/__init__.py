@@ -21,6 +21,7 @@ from workbench.ingest import mapping
 from workbench.ingest.base import base_of, section
 from workbench.ingest.commit import Commit, begin, commit_refused, commit_rows, enter, register
 from workbench.ingest.files import Reading, Record, find, plan
+from workbench.ingest.forgotten import leave_out
 from workbench.lake import Lake
 from workbench.project import Context, Project, Source
 
@@ -162,6 +163,9 @@ def _read(
             f"CREATE OR REPLACE TABLE {mapping.CHECKED} AS SELECT {PART}, {ROW}, {RAW}, "
             f"reason AS {mapping.REASON}, field AS {mapping.FIELD} FROM {staged.refused} LIMIT 0"
         )
+    erased = leave_out(connection, commit.lake.state, staged.refused)
+    if erased:
+        report.notes.append(f"{source.table}: {erased:,} rows of erased users were left out")
     refused = commit_refused(commit, staged)
     accepted = commit_rows(commit)
     enter(commit, source, batch, staged, columns)

@@ -128,7 +128,7 @@ def commit_rows(commit: Commit) -> int:
     total = int(engine.scalar(commit.connection, f"SELECT count(*) FROM {accepted}"))
     if total == 0 or not commit.open_readings(commit.table):
         return total
-    base = commit.lake.rows(commit.table)
+    base = commit.lake.last_row_id(commit.table)
     columns = engine.columns_of(commit.connection, mapping.CHECKED)
     own = {PART, ROW, RAW, mapping.REASON, mapping.FIELD, mapping.NO_ZONE, "__bad"}
     stamps = f", now() AS ingested_at, c.{RAW} AS raw" if commit.table == "feedback" else ""

@@ -1,0 +1,284 @@
+"""Erasure: the one rewrite of the lake.
+
+What a user's rows are is found first, by ids: the inferences of the user, the events by the user,
+as user or as rater, those that judge these inferences, and the facts of contexts that are keyed by
+either. They are taken out of every table, whose history is dropped; the datasets lose the examples
+that were made of them, and their versions are withdrawn; builds are removed and made anew. The
+files that the project reads are not touched: what was erased is left out whenever they are read.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from workbench import engine
+from workbench.build.lock import writing
+from workbench.datasets import store
+from workbench.engine import identifier, list_literal, literal
+from workbench.errors import ConfigError, NotFoundError
+from workbench.ingest.forgotten import FILE, hashes_sql
+from workbench.lake import Lake
+from workbench.project import Project
+
+#: What was erased and when, in the state folder; the ids are hashed.
+LOG = "forgotten.json"
+_KEYS = (
+    "request_id", "user_id", "rater_id", "session_id", "chosen_id", "rejected_id", "alias",
+    "parent_id", "retracts", "feedback_id",
+)  # fmt: skip
+
+
+def forget(
+    project: Project, user: str, *, narrate: Callable[[str], None] = lambda _: None
+) -> dict[str, Any]:
+    """Erase a user from all that the program wrote.
+
+    Parameters
+    ----------
+    project
+        The project. Its build has to be made anew afterwards.
+    user
+        The ``user_id`` or ``rater_id``.
+    narrate
+        Receives one line per step.
+
+    Returns
+    -------
+    dict
+        ``rows`` (erased, by table), ``versions`` (of datasets, withdrawn), ``artefacts`` and
+        ``builds`` (removed), ``mentioned`` (files of the project that name the user and were not
+        touched).
+
+    Raises
+    ------
+    ConfigError
+        If no user is named.
+    NotFoundError
+        If nothing of that user is there.
+    LockedError
+        If another process writes to the project.
+    """
+    if not user.strip():
+        raise ConfigError("No user is named.", "Write: workbench forget --user ID")
+    with writing(project), engine.connect(temp=project.state / "tmp") as connection:
+        lake = Lake(project.state)
+        _find(connection, lake, user)
+        known = int(engine.scalar(connection, "SELECT count(*) FROM erased_ids"))
+        rows: dict[str, int] = {}
+        if known > 1:
+            _remember(connection, project.state)
+        # The inferences last: by them a run that was killed finds again what belongs to the user.
+        order = sorted(lake.tables(), key=lambda name: (name == "inferences", name == "feedback"))
+        for table in (name for name in order if name != "ingests"):
+            narrate(f"looking through {table}")
+            erased = _erase(connection, lake, table, user)
+            if erased:
+                rows[table] = erased
+        versions = []
+        for name in _folders(project.state):
+            narrate(f"looking through the dataset {name}")
+            versions += _erase_dataset(connection, store.Dataset(project.state, name), user)
+        artefacts = _remove(project.state / "artefacts", connection, user)
+        if known <= 1 and not rows and not versions and not artefacts:
+            raise NotFoundError(
+                f"Nothing of a user {user!r} is here.",
+                "Look for the right id with: workbench sql 'SELECT DISTINCT user_id FROM "
+                "inferences'",
+            )
+        builds = _remove_builds(project.state)
+        done = {
+            "rows": rows,
+            "versions": versions,
+            "artefacts": artefacts,
+            "builds": builds,
+        }
+        _log(project.state, connection, user, done)
+    return {**done, "mentioned": _mentioned(project, user)}
+
+
+def _find(connection: duckdb.DuckDBPyConnection, lake: Lake, user: str) -> None:
+    """Make ``erased_ids``: the user, and the inferences and events of the user."""
+    connection.execute(
+        f"CREATE OR REPLACE TEMP TABLE erased_ids AS SELECT {literal(user)}::VARCHAR AS id"
+    )
+    wanted = (
+        ("inferences", "request_id", ("user_id",)),
+        ("feedback", "feedback_id", ("user_id", "rater_id", "request_id")),
+    )
+    for table, key, by in wanted:
+        relation = _relation(lake, table)
+        if relation is None:
+            continue
+        columns = engine.columns_of(connection, relation)
+        match = " OR ".join(
+            f"{name} IN (SELECT id FROM erased_ids)" for name in by if name in columns
+        )
+        if match and key in columns:
+            connection.execute(
+                f"INSERT INTO erased_ids SELECT DISTINCT {key} FROM {relation} "
+                f"WHERE ({match}) AND {key} IS NOT NULL"
+            )
+
+
+def _relation(lake: Lake, table: str) -> str | None:
+    files = [str(lake.state / name) for name in lake.files(table)]
+    if not files:
+        return None
+    return f"read_parquet({list_literal(files)}, union_by_name = true, hive_partitioning = false)"
+
+
+def _condition(connection: duckdb.DuckDBPyConnection, relation: str, user: str) -> str:
+    """SQL of whether a row of a table is one of the user's."""
+    columns = engine.columns_of(connection, relation)
+    keys = [name for name in columns if name in _KEYS or name.startswith("__key")]
+    parts = [f"{identifier(name)} IN (SELECT id FROM erased_ids)" for name in keys]
+    if "raw" in columns:
+        parts.append(f"regexp_matches(raw, {literal(_word(user))})")
+    return " OR ".join(f"coalesce({part}, false)" for part in parts) or "false"
+
+
+def _word(user: str) -> str:
+    """Regular expression of the id as a word of its own: ``ann`` is not in ``ann.7``."""
+    escaped = re.sub(r"([^A-Za-z0-9_])", r"\\\1", user)
+    return rf"(^|[^A-Za-z0-9_.@-]){escaped}($|[^A-Za-z0-9_.@-]|\.($|[^A-Za-z0-9]))"
+
+
+def _erase(connection: duckdb.DuckDBPyConnection, lake: Lake, table: str, user: str) -> int:
+    relation = _relation(lake, table)
+    if relation is None:
+        return 0
+    condition = _condition(connection, relation, user)
+    erased = int(engine.scalar(connection, f"SELECT count(*) FROM {relation} WHERE {condition}"))
+    if erased:
+        query = f"SELECT * FROM {relation} WHERE NOT ({condition})"
+        lake.rewrite(table, connection.execute(query).to_arrow_reader(10_000))
+    return erased
+
+
+def _folders(state: Path) -> list[str]:
+    return sorted(
+        path.name for path in (state / store.FOLDER).glob("*") if (path / "examples").is_dir()
+    )
+
+
+def _erase_dataset(
+    connection: duckdb.DuckDBPyConnection, dataset: store.Dataset, user: str
+) -> list[str]:
+    """Erase the user from a dataset; the versions that held something of the user."""
+    with dataset.writing():
+        lake = dataset.lake
+        relation = _relation(lake, "examples")
+        choices = _relation(lake, "choices")
+        if relation is None or choices is None:
+            return []
+        columns = engine.columns_of(connection, relation)
+        texts = [name for name, kind in columns.items() if kind == "VARCHAR"]
+        mine = [f"{identifier(name)} = {literal(user)}" for name in texts]
+        mine += [f"{name} IN (SELECT id FROM erased_ids)" for name in ("request_id", "other_id")]
+        mine.append("list_has_any(feedback_ids, (SELECT list(id) FROM erased_ids))")
+        connection.execute(
+            "CREATE OR REPLACE TEMP TABLE erased_examples AS SELECT DISTINCT example_id "
+            f"FROM {relation} WHERE {' OR '.join(f'coalesce({part}, false)' for part in mine)}"
+        )
+        inside = (
+            "(example_id IN (SELECT example_id FROM erased_examples) "
+            f"OR coalesce(split_group = {literal(user)}, false))"
+        )
+        found = connection.execute(
+            f"SELECT compile_id, count(*) FROM {choices} WHERE {inside} GROUP BY 1"
+        ).fetchall()
+        hit = dict(found)
+        for table, condition in (
+            ("choices", inside),
+            ("examples", "example_id IN (SELECT example_id FROM erased_examples)"),
+        ):
+            rows = _relation(lake, table)
+            if engine.scalar(connection, f"SELECT count(*) FROM {rows} WHERE {condition}"):
+                query = f"SELECT * FROM {rows} WHERE NOT ({condition})"
+                lake.rewrite(table, connection.execute(query).to_arrow_reader(10_000))
+        return dataset.withdraw(hit, lambda text: re.sub(_word(user), r"\1[erased]\2", text))
+
+
+def _remove(folder: Path, connection: duckdb.DuckDBPyConnection, user: str) -> list[str]:
+    """Remove the artefacts that name the user, such as the weights of raters."""
+    removed = []
+    for path in sorted(folder.glob("*.json")):
+        table = path.with_suffix(".parquet")
+        named = re.search(_word(user), path.read_text(encoding="utf-8")) is not None
+        if not named and table.exists():
+            relation = f"read_parquet({literal(str(table))})"
+            texts = [
+                f"{identifier(name)} IN (SELECT id FROM erased_ids)"
+                for name, kind in engine.columns_of(connection, relation).items()
+                if kind == "VARCHAR"
+            ]
+            named = bool(texts) and bool(
+                engine.scalar(
+                    connection, f"SELECT count(*) FROM {relation} WHERE {' OR '.join(texts)}"
+                )
+            )
+        if named and path.name != "pinned.json":
+            table.unlink(missing_ok=True)
+            path.unlink()
+            removed.append(path.stem)
+    return removed
+
+
+def _remove_builds(state: Path) -> int:
+    (state / "current").unlink(missing_ok=True)
+    builds = list((state / "builds").glob("*.duckdb*"))
+    for path in builds:
+        path.unlink()
+    return len(builds)
+
+
+def _remember(connection: duckdb.DuckDBPyConnection, state: Path) -> None:
+    """Keep the hashes of what was erased, so that it is left out when it is read again."""
+    before = hashes_sql(state)
+    union = f" UNION {before}" if before else ""
+    waiting = state / f"{FILE}.unfinished"
+    connection.execute(
+        f"COPY (SELECT sha256(id) AS hash FROM erased_ids{union} ORDER BY 1) "
+        f"TO {literal(str(waiting))} (FORMAT parquet)"
+    )
+    waiting.replace(state / FILE)
+
+
+def _log(
+    state: Path, connection: duckdb.DuckDBPyConnection, user: str, done: dict[str, Any]
+) -> None:
+    path = state / LOG
+    entries = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+    row = connection.execute("SELECT sha256(?)", [user]).fetchone()
+    entries.append(
+        {
+            "at": datetime.now(UTC).isoformat(timespec="seconds"),
+            "user": row[0] if row else "",
+            **done,
+        }
+    )
+    waiting = path.with_suffix(".unfinished")
+    waiting.write_text(json.dumps(entries, indent=1) + "\n", encoding="utf-8")
+    waiting.replace(path)
+
+
+def _mentioned(project: Project, user: str) -> list[str]:
+    """Files that people wrote, and that name the user."""
+    paths = [
+        path
+        for pattern in ("*.toml", "slices/*.toml", "queries/*.sql")
+        for path in sorted(project.root.glob(pattern))
+    ]
+    word = re.compile(_word(user))
+    return [
+        str(path.relative_to(project.root))
+        for path in paths
+        if word.search(path.read_text(encoding="utf-8", errors="replace"))
+    ]
