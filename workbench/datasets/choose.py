@@ -273,8 +273,9 @@ def _within_budget(relations: Relations, chosen: Slice) -> dict[str, Any]:
         "SELECT d.example_id, sum(coalesce(r.input_tokens, 0) + coalesce(r.output_tokens, 0) + "
         "CASE WHEN r.input_tokens IS NULL AND r.output_tokens IS NULL "
         "THEN (coalesce(r.prompt_length, 0) + coalesce(r.answer_length, 0) + 3) // 4 ELSE 0 END) "
-        "OVER (ORDER BY coalesce(d.inclusion_probability / d.random_number, d.sampling_score) DESC "
-        "NULLS LAST, d.random_number, d.example_id ROWS UNBOUNDED PRECEDING) AS tokens FROM drawn d "
+        "OVER (ORDER BY coalesce(d.inclusion_probability / d.random_number, d.sampling_score) "
+        "DESC NULLS LAST, d.random_number, d.example_id ROWS UNBOUNDED PRECEDING) AS tokens "
+        "FROM drawn d "
         "JOIN candidates c ON d.example_id = c.example_id "
         f"JOIN records r ON c.request_id = r.request_id) WHERE tokens > {int(chosen.tokens or 0)}"
     )

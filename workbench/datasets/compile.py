@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import secrets
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -29,7 +31,8 @@ MEMORY = "512MB"
 @contextmanager
 def opened(project: Project, build_id: str | None = None) -> Iterator[Build]:
     """The build for a compile: it spills to the project's folder, within `MEMORY`."""
-    temp = project.state / "tmp" / f"compile-{secrets.token_hex(4)}"
+    _sweep(project)
+    temp = project.state / f"spill-{os.getpid()}-{secrets.token_hex(4)}"
     try:
         with open_build(
             project.root,
@@ -41,6 +44,17 @@ def opened(project: Project, build_id: str | None = None) -> Iterator[Build]:
             yield build
     finally:
         store.remove_folder(temp)
+
+
+def _sweep(project: Project) -> None:
+    """Remove what compiles spilled that were killed."""
+    for folder in project.state.glob("spill-*"):
+        try:
+            os.kill(int(folder.name.split("-")[1]), 0)
+        except (ProcessLookupError, ValueError):
+            store.remove_folder(folder)
+        except PermissionError:
+            continue
 
 
 def compile_dataset(
@@ -150,7 +164,10 @@ def reproduce(project_dir: Path, manifest: Mapping[str, Any], narrate: Narrate =
         finally:
             found.relations.connection.close()
     if again != manifest["content_hash"]:
-        then = "" if manifest["config"] == project.config_id else " workbench.toml has changed;"
+        # Cleaning changes no build, so the identity of the configuration leaves it out.
+        now = {"config": project.config_id, "cleaning": asdict(project.cleaning)}
+        same = all(json.dumps(manifest[key]) == json.dumps(now[key]) for key in now)
+        then = "" if same else " workbench.toml has changed;"
         raise DataError(
             f"The build {manifest['build']} and the slice do not give the same examples as then.",
             f"Compare what differs:{then} it was made by version {manifest['code']['workbench']}.",

@@ -59,7 +59,8 @@ def chosen_sources(text: str) -> list[PairSource]:
 def candidates_sql(sources: Sequence[PairSource], *, margin: float, per_prompt: int) -> str:
     """Query of the pairs of all `sources`, each pair of answers once, as candidates of a format.
 
-    A pair that sources see in opposite directions is one, with the reason ``contradiction``; of
+    The label is the md5 of the preferred answer, so that the same two texts can be told to be
+    preferred both ways. A pair that sources see in opposite directions is one, with the reason ``contradiction``; of
     sources that agree the first is named, and the events of all are kept.
     """
     every = "\nUNION ALL\n".join(
@@ -93,12 +94,14 @@ def candidates_sql(sources: Sequence[PairSource], *, margin: float, per_prompt: 
         WHEN coalesce(r.answer_length, 0) = 0
           OR (p.other_id IS NOT NULL AND coalesce(o.answer_length, 0) = 0) THEN 'no_answer'
         WHEN p.other_id IS NOT NULL AND o.answer_key = r.answer_key THEN 'same_answer'
-        END AS verdict
+        END AS verdict,
+        CASE WHEN p.other_id IS NULL THEN c.answer_key ELSE r.answer_key END AS preferred
       FROM ranked p JOIN records r ON p.request_id = r.request_id
       LEFT JOIN records o ON p.other_id = o.request_id
+      LEFT JOIN last_corrections c ON p.request_id = c.request_id
       WHERE p.place = 1
     )
     SELECT example_id, request_id, other_id,
       CASE WHEN source = 'correction' THEN feedback_ids ELSE all_ids END AS feedback_ids,
-      request_id AS label, last_ts AS label_ts, strength, source, verdict AS reason
+      preferred AS label, last_ts AS label_ts, strength, source, verdict AS reason
     FROM gated"""
