@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import ibis.expr.types as ir
 
     from workbench.datasets import Slice
+    from workbench.datasets.catalog import Datasets, Slices
     from workbench.guess import Guess
     from workbench.leaks import Audit
     from workbench.project import Project
@@ -253,6 +254,20 @@ class Workbench:
         """Run one SELECT over the build; see `workbench.query.Build.run`."""
         return self.current.run(query, limit=limit, timeout=timeout, params=params)
 
+    @property
+    def slices(self) -> Slices:
+        """The saved slices: made, read, previewed."""
+        from workbench.datasets.catalog import Slices
+
+        return Slices(self.folder)
+
+    @property
+    def datasets(self) -> Datasets:
+        """The training sets: compiled, listed, compared, exported."""
+        from workbench.datasets.catalog import Datasets
+
+        return Datasets(self.folder)
+
     def export(
         self,
         what: str | Slice,
@@ -262,23 +277,28 @@ class Workbench:
         where: str | None = None,
         force: bool = False,
     ) -> dict[str, Any]:
-        """Write a relation or a slice to a file; the format follows the file's ending.
+        """Write a relation, a slice, or a version of a dataset; `path` says in which format.
 
         Returns
         -------
         dict
-            ``path``, ``rows``, ``bytes``, ``sha256``.
+            ``path``, ``rows``, ``bytes``, ``sha256``, and of a dataset ``version``.
         """
         from workbench.datasets import export
-        from workbench.formats import formats
+        from workbench.datasets.catalog import file_format
 
-        chosen = format or Path(path).suffix.lstrip(".").lower()
-        if chosen not in formats:
-            raise ConfigError(
-                f"The ending of {str(path)!r} names no format.",
-                f"Add --format: {', '.join(formats.names())}.",
-            )
+        if isinstance(what, str) and self.datasets.holds(what):
+            return self.datasets.export(what, path, format=format, where=where, force=force)
+        chosen = file_format(format, path)
         return export(self.current, what, chosen, path, where=where, force=force)
+
+    def forget(self, user: str, *, narrate: Narrate = _silent) -> dict[str, Any]:
+        """Erase a user and build anew; see `workbench.forget.forget`."""
+        from workbench.forget import forget
+
+        done = forget(self.project, user, narrate=narrate)
+        self.build(narrate=narrate)
+        return done
 
     def table(self, relation: str) -> ir.Table:
         """A relation of the build as an Ibis table."""

@@ -23,7 +23,10 @@ COMMANDS = {
     "metrics": "Measure: accuracy, calibration, coverage, by any expression.",
     "fit": "Fit a recalibration or another artefact, for the next build.",
     "sql": "Ask in SQL.",
-    "export": "Write a relation, or a part of it, to a file.",
+    "slice": "Name a choice of rows, and see what it gives.",
+    "dataset": "Compile slices into versions of training sets.",
+    "export": "Write a relation or a dataset, or a part of it, to a file.",
+    "forget": "Erase a user from everything that was written.",
     "serve": "Open the dashboard.",
     "doctor": "Check the installation and the project; print schemas.",
 }
