@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from workbench.datasets.leaks import NEAR_ROWS
 from workbench.datasets.relations import Relations
 from workbench.engine import identifier
 from workbench.query import Build
@@ -230,6 +231,8 @@ def _gaps(manifest: Mapping[str, Any]) -> str:
     ]
     if not manifest["leaks"] and len(manifest["counts"]["split"]) > 1:
         lines.append("- No leak between the splits was found.")
+    if len(manifest["counts"]["split"]) > 1 and manifest["rows"] > NEAR_ROWS:
+        lines.append("- Prompts that are nearly alike were not looked for: there are too many.")
     return "\n".join(lines)
 
 

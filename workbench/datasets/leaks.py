@@ -6,12 +6,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from workbench import engine
+from workbench.cleaners import near_duplicate_clusters_sql
 from workbench.datasets.relations import Relations
 from workbench.datasets.store import Dataset
 from workbench.engine import literal
 
 #: Columns by which rows belong together.
 GROUPS = ("user_id", "session_id", "trace_id")
+#: Examples at most among which near-duplicates are looked for: it takes longer than all the rest.
+NEAR_ROWS = 20_000
 
 
 def leaks(
@@ -30,10 +33,11 @@ def leaks(
     -------
     list of dict
         ``kind``, ``between`` and ``rows``: examples of the first that are concerned. Kinds:
-        ``same_content`` (the same data under another id), ``same_user_id`` and the like,
+        ``same_content`` (the same data under another id), ``near_same_prompt`` (their prompts are
+        nearly alike; looked for among at most `NEAR_ROWS` examples), ``same_user_id`` and the like,
         ``label_from_the_future`` (judged when the other split's first call was made already), and
         ``moved`` (in that split in the version before). Only what was found is listed, so an empty
-        list is a clean one. Near-duplicates stay together where the slice splits by them.
+        list is a clean one.
     """
     connection = relations.connection
     connection.execute(
@@ -43,7 +47,22 @@ def leaks(
         + " FROM choices k JOIN candidates c ON k.example_id = c.example_id "
         "JOIN records r ON c.request_id = r.request_id"
     )
-    tests = {"same_content": "content_hash"} | {
+    near = near_is_told(written["rows"], relations)
+    clusters = near_duplicate_clusters_sql(
+        "(SELECT e.example_id, e.prompt FROM examples e SEMI JOIN choices k "
+        f"ON e.example_id = k.example_id{'' if near else ' LIMIT 0'})",
+        "example_id",
+        "prompt",
+    )
+    relations.execute(
+        'CREATE OR REPLACE TEMP TABLE near_same AS SELECT "key" AS example_id, "cluster" AS near '
+        f'FROM ({clusters}) QUALIFY count(*) OVER (PARTITION BY "cluster") > 1'
+    )
+    relations.execute(
+        "CREATE OR REPLACE TEMP TABLE placed AS SELECT p.*, n.near FROM placed p "
+        "LEFT JOIN near_same n ON p.example_id = n.example_id"
+    )
+    tests = {"same_content": "content_hash", "near_same_prompt": "near"} | {
         f"same_{name}": name for name in GROUPS if name in relations.columns
     }
     found: list[dict[str, Any]] = []
@@ -74,6 +93,12 @@ def leaks(
             "ORDER BY 2"
         ).to_pylist()
     return found
+
+
+def near_is_told(rows: int, relations: Relations) -> bool:
+    """Whether near-duplicates are looked for: there are splits, and not too many examples."""
+    splits = int(engine.scalar(relations.connection, "SELECT count(DISTINCT split) FROM choices"))
+    return splits > 1 and rows <= NEAR_ROWS
 
 
 def between(dataset: Dataset, first: Mapping[str, Any], second: Mapping[str, Any]) -> int:

@@ -59,9 +59,9 @@ def chosen_sources(text: str) -> list[PairSource]:
 def candidates_sql(sources: Sequence[PairSource], *, margin: float, per_prompt: int) -> str:
     """Query of the pairs of all `sources`, each pair of answers once, as candidates of a format.
 
-    The label is the md5 of the preferred answer, so that the same two texts can be told to be
-    preferred both ways. A pair that sources see in opposite directions is one, with the reason ``contradiction``; of
-    sources that agree the first is named, and the events of all are kept.
+    The label is the md5 of the preferred answer, so that it shows when the same two texts were
+    preferred both ways. A pair that sources see in opposite directions is one, with the reason
+    ``contradiction``; of sources that agree the first is named, and the events of all are kept.
     """
     every = "\nUNION ALL\n".join(
         f"SELECT request_id, other_id, feedback_ids, label_ts, strength, reason, "
