@@ -5,11 +5,12 @@ from __future__ import annotations
 import click
 
 from workbench.cli._common import common, folder, print_json, say, wants_json
+from workbench.cli._datasets import listed
 from workbench.formats import formats
 
 
 @click.command("export")
-@click.argument("relation")
+@click.argument("what", metavar="RELATION|NAME[@VERSION]")
 @click.option("--format", "form",
               help=f"{', '.join(formats.names())}. Default: by the file's ending.")  # fmt: skip
 @click.option("-o", "--output", required=True, metavar="PATH",
@@ -22,10 +23,12 @@ from workbench.formats import formats
               help="How the rows are drawn, such as uncertainty(score='entropy'). They then carry "
                    "their score, inclusion probability and weight.")  # fmt: skip
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of the draw.")
+@click.option("--since", metavar="VERSION",
+              help="Of a dataset: what is new since then, with a column change.")  # fmt: skip
 @click.option("--force", is_flag=True, help="Replace what exists.")
 @common
 def command(
-    relation: str,
+    what: str,
     form: str | None,
     output: str,
     where: str | None,
@@ -33,19 +36,40 @@ def command(
     limit: int | None,
     sampler: str | None,
     seed: int,
+    since: str | None,
     force: bool,
     project_dir: str | None,
     as_json: bool,
 ) -> None:
-    """Write a relation, such as enriched_inferences, or a part of it, to a file or a folder."""
+    """Write a relation, such as enriched_inferences, or a dataset, to a file or a folder.
+
+    A relation of the build goes before a dataset of the same name; NAME@VERSION is a dataset.
+    """
     from workbench.datasets import Slice
+    from workbench.errors import ConfigError
     from workbench.handle import Workbench
 
-    names = tuple(name.strip() for name in columns.split(",")) if columns else ()
-    chosen = Slice(
-        relation=relation, where=where, columns=names, limit=limit, sampler=sampler, seed=seed
-    )
-    done = Workbench(folder(project_dir)).export(chosen, output, format=form, force=force)
+    project = Workbench(folder(project_dir))
+    names = listed(columns)
+    if project.datasets.holds(what):
+        if limit is not None or sampler or seed:
+            raise ConfigError(
+                "A dataset was drawn when it was compiled, and is not drawn from again.",
+                "Leave --limit, --sampler and --seed out; --where takes a part of it.",
+            )
+        done = project.datasets.export(
+            what, output, format=form, where=where, columns=names, since=since, force=force
+        )
+    else:
+        if since:
+            raise ConfigError(
+                f"--since is for datasets, and {what!r} is none.",
+                "See what there is: workbench dataset list",
+            )
+        chosen = Slice(
+            relation=what, where=where, columns=names, limit=limit, sampler=sampler, seed=seed
+        )
+        done = project.export(chosen, output, format=form, force=force)
     if wants_json(as_json):
         print_json(done)
     else:
