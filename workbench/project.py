@@ -200,6 +200,8 @@ class Project:
     ----------
     root
         The project folder, absolute.
+    license
+        Licence under which training sets may be used; None where it is not stated.
     window
         Greatest time from an inference to an event that is attributed by a fallback.
     credit, discount
@@ -216,6 +218,7 @@ class Project:
     name: str
     inferences: Source
     feedback: Source
+    license: str | None = None
     positive_class: str = "1"
     classes: tuple[str, ...] = ()
     spam: str | None = None

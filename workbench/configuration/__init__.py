@@ -40,7 +40,7 @@ CLOCKS = ("ts", "none")
 
 _SOURCE_KEYS = ("source", "format", "columns", "sql", "clock", "storage")
 _KEYS: dict[str, tuple[str, ...]] = {
-    "project": ("name",),
+    "project": ("name", "license"),
     "inferences": (*_SOURCE_KEYS, "positive_class", "classes", "features"),
     "feedback": (*_SOURCE_KEYS, "spam", "signals"),
     "attribution": ("fallback", "window", "credit", "discount", "clock_skew"),
@@ -108,6 +108,7 @@ class _Reader(Checks):
         project = Project(
             root=self.root,
             name=str(parts["project"].get("name", self.root.name)),
+            license=self.optional_text("project.license", parts["project"].get("license")),
             inferences=self._source("inferences", parts["inferences"], features=features),
             feedback=self._source(
                 "feedback", parts["feedback"], optional_request_id=bool(fallback)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -98,16 +97,8 @@ def describe(
     return {"counts": counts, "weights": weights, "beside": beside, "cohorts": cohorts, **more}
 
 
-def card(manifest: Mapping[str, Any], license_name: str | None = None) -> str:
-    """Write the card of a version in Markdown.
-
-    Parameters
-    ----------
-    manifest
-        Its manifest.
-    license_name
-        Licence under which the data may be used; the card asks for it when None.
-    """
+def card(manifest: Mapping[str, Any]) -> str:
+    """Write the card of a version, of which `manifest` is the manifest, in Markdown."""
     call = parse_training_format(manifest["training_format"])
     chosen = manifest["slice"]
     splits = ", ".join(f"{row['value']} {row['rows']:,}" for row in manifest["counts"]["split"])
@@ -118,8 +109,10 @@ def card(manifest: Mapping[str, Any], license_name: str | None = None) -> str:
         "## What is in it",
         _in_words(manifest),
         _code("sql", chosen["where"]) if chosen["where"] else "",
-        _table(["column", "type"], manifest["columns"].items()),
-        _table(["data", "what it is"], call.format.schema.items()),
+        _table(
+            ["column", "type", "what it is"],
+            [(n, kind, call.format.schema.get(n)) for n, kind in manifest["columns"].items()],
+        ),
         "## From received to kept",
         "What was taken off at each step, with its reason. Nothing was dropped without one.",
         _table(
@@ -127,7 +120,7 @@ def card(manifest: Mapping[str, Any], license_name: str | None = None) -> str:
             [(s["step"], s["reason"], f"{s['rows']:,}", s["unit"]) for s in manifest["funnel"]],
         ),
         "## Labels",
-        f"Target: `{manifest['target']}`.",
+        _policy(manifest),
         *(
             _table([name, "rows"], [(r["value"], f"{r['rows']:,}") for r in rows])
             for name, rows in manifest["counts"].items()
@@ -141,6 +134,8 @@ def card(manifest: Mapping[str, Any], license_name: str | None = None) -> str:
         *(_cohort(name, rows) for name, rows in manifest["cohorts"].items()),
         "## Known gaps",
         _gaps(manifest),
+        "## Its SQL",
+        *(f"{name}:\n\n{_code('sql', sql.strip())}" for name, sql in manifest["sql"].items()),
         "## Where it comes from",
         _table(
             ["what", "value"],
@@ -152,7 +147,7 @@ def card(manifest: Mapping[str, Any], license_name: str | None = None) -> str:
                 ("duckdb", manifest["code"]["duckdb"]),
                 ("content hash", manifest["content_hash"]),
                 ("made", manifest["created_at"]),
-                ("licence", license_name or "not stated"),
+                ("licence", manifest["license"] or "not stated"),
             ],
         ),
     ]
@@ -169,6 +164,16 @@ def _in_words(manifest: Mapping[str, Any]) -> str:
             *sentences,
         ]
     return " ".join(sentences)
+
+
+def _policy(manifest: Mapping[str, Any]) -> str:
+    policy = manifest["label_policy"]
+    signals = ", ".join(f"`{name}`" for name in policy["signals"])
+    text = f"Target: `{manifest['target']}`. Several events on one inference: `{policy['policy']}`"
+    text += f", decided by {signals}." if signals else "."
+    if policy["maturity"]:
+        text += f" A label counts {policy['maturity']:g} seconds after its inference."
+    return text
 
 
 def _drawn(manifest: Mapping[str, Any]) -> str:
@@ -257,16 +262,3 @@ def _number(value: Any) -> str:
     if value is None:
         return "undefined"
     return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
-
-
-def hugging_face_header(manifest: Mapping[str, Any], license_name: str | None) -> str:
-    """The lines of YAML before a card, for a folder that is published."""
-    return "\n".join(
-        [
-            "---",
-            f"license: {json.dumps(license_name or 'other')}",
-            f"pretty_name: {json.dumps(manifest['dataset'])}",
-            "---",
-            "",
-        ]
-    )

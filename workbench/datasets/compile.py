@@ -123,6 +123,12 @@ def compile_dataset(
                 "build": build.id,
                 "lake": build.manifest.get("tables", {}),
                 "config": project.config_id,
+                "license": project.license,
+                "label_policy": {
+                    "policy": project.policy,
+                    "signals": list(project.label_signals),
+                    "maturity": project.maturity.total_seconds(),
+                },
                 "cleaning": asdict(project.cleaning),
                 "code": {"workbench": __version__, "duckdb": engine.VERSION},
                 "sql": dict(found.sql),

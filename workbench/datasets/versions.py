@@ -25,6 +25,8 @@ EXAMPLES = "examples"
 DATASET_KEY = "workbench_dataset"
 #: Key of the card, in Markdown.
 CARD_KEY = "workbench_card"
+#: Key of the licence.
+LICENSE_KEY = "workbench_license"
 
 
 def split_name(text: str) -> tuple[str, str | None]:
@@ -118,7 +120,11 @@ def export_dataset(
             fmt,
             path,
             rows=rows,
-            metadata={DATASET_KEY: json.dumps(described), CARD_KEY: card(manifest)},
+            metadata={
+                DATASET_KEY: json.dumps(described),
+                CARD_KEY: card(manifest),
+                **({LICENSE_KEY: manifest["license"]} if manifest["license"] else {}),
+            },
             force=force,
         )
     return {**done, "version": manifest["version"]}
