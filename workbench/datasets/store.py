@@ -126,10 +126,12 @@ class Dataset:
             )
         wanted = self.tags().get(version, version) if version else None
         for manifest in reversed(found):
-            if manifest["version"] == wanted or (wanted is None and not manifest.get("withdrawn")):
-                if manifest.get("withdrawn"):
+            erased = manifest.get("erased")
+            if manifest["version"] == wanted or (wanted is None and not erased):
+                if erased:
                     raise NotFoundError(
-                        f"{self.name}@{wanted} was withdrawn: {manifest['withdrawn']}.",
+                        f"{self.name}@{wanted} was withdrawn: {erased:,} of its examples were "
+                        "erased.",
                         f"Compile it anew with: workbench dataset compile {self.name}",
                     )
                 return dict(manifest)
@@ -166,7 +168,7 @@ class Dataset:
             told = json.loads(redact(text))
             lost = erased.get(manifest["compile_id"], 0)
             if lost:
-                told["withdrawn"] = f"{lost:,} of its examples were erased"
+                told["erased"] = manifest.get("erased", 0) + lost
                 withdrawn.append(f"{self.name}@{manifest['version']}")
             if lost or told != manifest:
                 _write_whole(path, told)
@@ -242,7 +244,7 @@ class Dataset:
             ``withdrawn`` and ``content_hash``, beside the version's ``previous``.
         """
         found = self.manifests()
-        before = next((m for m in reversed(found) if not m.get("withdrawn")), None)
+        before = next((m for m in reversed(found) if not m.get("erased")), None)
         compile_id = secrets.token_hex(8)
         self._known(connection, [manifest["compile_id"] for manifest in found])
         carried = ", ".join(f"c.{name}" for name in CARRIED)
