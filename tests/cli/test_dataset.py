@@ -71,7 +71,7 @@ def test_a_compile_tells_its_stages_and_prints_its_manifest(own: Run) -> None:
     assert listed == {
         "dataset": "more", "version": "v1.0", "tags": ["a", "b"], "training_format": KTO,
         "rows": 20, "added": 20, "revised": 0, "slice_id": made["slice_id"],
-        "build": made["build"], "created_at": made["created_at"],
+        "build": made["build"], "created_at": made["created_at"], "erased": 0,
     }  # fmt: skip
 
 
@@ -97,6 +97,18 @@ def test_a_narrower_version_is_not_a_withdrawn_one(own: Run) -> None:
     assert json.loads(made.out)["withdrawn"] > 0
     shown = json.loads(own("dataset", "show", "answers", "--json").out)
     assert shown["version"] == json.loads(made.out)["version"] == "v3.0"
+
+
+def test_a_version_of_which_something_was_erased_is_listed_and_not_read(own: Run) -> None:
+    user = json.loads(own("sql", "SELECT user_id FROM enriched_inferences WHERE correct LIMIT 1",
+                          "--format", "json").out)[0]["user_id"]  # fmt: skip
+    done = own("forget", "--user", user, "--yes")
+    assert done.code == 0, done.err
+    listed = json.loads(own("dataset", "list", "answers", "--json").out)
+    assert listed[-1]["erased"] > 0
+    shown = own("dataset", "show", "answers@v2.0")
+    assert (shown.code, shown.out) == (3, "")
+    assert "erased" in shown.err
 
 
 def test_two_versions_are_compared(at: Run) -> None:

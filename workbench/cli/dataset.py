@@ -79,7 +79,7 @@ def list_versions(name: str | None, project_dir: str | None, as_json: bool) -> N
     if wants_json(as_json):
         print_json(found)
         return
-    names = ("dataset", "version", "tags", "training_format", "rows", "added", "revised",
+    names = ("dataset", "version", "tags", "training_format", "rows", "added", "revised", "erased",
              "created_at")  # fmt: skip
     print_table(
         names,
@@ -208,7 +208,7 @@ def _tell(made: Mapping[str, Any]) -> None:
     if made["previous"]:
         text += (
             f"; since {made['previous']} {made['added']:,} added, {made['revised']:,} revised, "
-            f"{made['unchanged']:,} unchanged"
+            f"{made['unchanged']:,} unchanged, {made['withdrawn']:,} withdrawn"
         )
     say(f"{text}.")
     for leak in made["leaks"]:

@@ -19,6 +19,9 @@ from workbench.project import STATE_NAME
 from workbench.query import open_build
 from workbench.training_formats import parse_training_format
 
+#: What a list of versions says of each, from its manifest.
+_LISTED = ("training_format", "rows", "added", "revised", "slice_id", "build", "created_at")
+
 
 def file_format(name: str | None, path: str | Path) -> str:
     """The file format called `name`; by the ending of `path` when None.
@@ -170,18 +173,19 @@ class Datasets:
         -------
         list of dict
             ``dataset``, ``version``, ``tags``, ``training_format``, ``rows``, ``added``,
-            ``revised``, ``slice_id``, ``build`` and ``created_at``.
+            ``revised``, ``slice_id``, ``build``, ``created_at``, and ``erased``: how many of its
+            examples `workbench.forget` erased, after which it cannot be read.
 
         Raises
         ------
         NotFoundError
             If there is no dataset called `name`.
         """
+        if name is not None and name not in self.names():
+            self.show(name)
         found = []
         for each in self.names() if name is None else [name]:
             dataset = versions.dataset_of(self.folder, each)
-            if name is not None:
-                dataset.manifest()
             tags = sorted(dataset.tags().items())
             found += [
                 {
@@ -189,15 +193,10 @@ class Datasets:
                     "version": manifest["version"],
                     "tags": [tag for tag, version in tags if version == manifest["version"]],
                 }
-                | {
-                    key: manifest[key]
-                    for key in (
-                        "training_format", "rows", "added", "revised", "slice_id", "build",
-                        "created_at",
-                    )
-                }
+                | {key: manifest[key] for key in _LISTED}
+                | {"erased": manifest.get("erased", 0)}
                 for manifest in dataset.manifests()
-            ]  # fmt: skip
+            ]
         return found
 
     def compile(
