@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,8 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from workbench.datasets import write_file
+import workbench
+from workbench.datasets import Slice, compile_dataset, export_dataset, write_file
 
 os.environ |= {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
 datasets = pytest.importorskip("datasets", reason="datasets is not installed: make readback")
@@ -110,3 +112,67 @@ def test_pairs_without_a_prompt_share_it(tmp_path: Path) -> None:
     row = {"chosen": [*ASKED, *TALK["chosen"]], "rejected": [*ASKED, *TALK["rejected"]]}
     (found,) = loaded([row], "jsonl", tmp_path).map(trl.extract_prompt).to_list()
     assert found == TALK
+
+
+CONFIG = """
+[inferences]
+source = "calls.jsonl"
+columns = { request_id = "id", ts = "at", model_version = "'v1'", input = "asked", output = "said" }
+[feedback]
+source = "votes.jsonl"
+[feedback.columns]
+request_id = "id"
+ts = "at"
+name = "name"
+value = "up"
+corrected_output = "fixed"
+[feedback.signals.thumb]
+kind = "binary"
+[feedback.signals.fix]
+kind = "correction"
+[labels]
+signals = ["thumb"]
+"""
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("trl") / "project"
+    folder.mkdir()
+    at = "2026-01-01T00:00:00Z"
+    calls = [
+        {"id": f"c{i}", "at": at, "asked": json.dumps(ASKED), "said": f"answer {i}"}
+        for i in range(12)
+    ]
+    votes = [{"id": f"c{i}", "at": at, "name": "thumb", "up": i % 2 == 0} for i in range(12)]
+    votes += [{"id": f"c{i}", "at": at, "name": "fix", "fixed": f"better {i}"} for i in range(6)]
+    for name, rows in (("calls", calls), ("votes", votes)):
+        text = "".join(json.dumps(row) + "\n" for row in rows)
+        (folder / f"{name}.jsonl").write_text(text, encoding="utf-8")
+    (folder / "workbench.toml").write_text(CONFIG, encoding="utf-8")
+    workbench.open(folder).build()
+    return folder
+
+
+@pytest.mark.parametrize("style", ["messages", "text"])
+@pytest.mark.parametrize(("name", "rows"), [("sft", 9), ("dpo", 7), ("kto", 12)])
+def test_trl_takes_what_was_compiled(
+    name: str, rows: int, style: str, project: Path, tokenizer: Any, tmp_path: Path
+) -> None:
+    dataset = f"{name}_{style}"
+    made = compile_dataset(project, dataset, Slice(), f"{name}(style={style!r})")
+    assert made["rows"] == rows
+    export_dataset(project, dataset, "huggingface", tmp_path / "out")
+    datasets.disable_progress_bars()
+    data = datasets.load_dataset(
+        str(tmp_path / "out"), cache_dir=str(tmp_path / "cache"), split="train"
+    ).select_columns(list(made["columns"]))
+    assert len(data) == rows
+    for row in data:
+        assert trl.is_conversational(row) == (style == "messages")
+        plain = trl.maybe_apply_chat_template(row, tokenizer)
+        assert all(plain[key] for key in plain if key != "label")
+    if name == "dpo":
+        apart = trl.maybe_unpair_preference_dataset(data)
+        assert sum(apart["label"]) == rows
+        assert len(apart) == 2 * rows
