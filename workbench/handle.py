@@ -292,6 +292,12 @@ class Workbench:
         chosen = file_format(format, path)
         return export(self.current, what, chosen, path, where=where, force=force)
 
+    def prune(self, keep: int) -> dict[str, Any]:
+        """Remove all but the `keep` newest builds; see `workbench.prune.prune`."""
+        from workbench.prune import prune
+
+        return prune(self.project, keep)
+
     def forget(self, user: str, *, narrate: Narrate = _silent) -> dict[str, Any]:
         """Erase a user and build anew; see `workbench.forget.forget`."""
         from workbench.forget import forget

@@ -26,6 +26,7 @@ COMMANDS = {
     "slice": "Name a choice of rows, and see what it gives.",
     "dataset": "Compile slices into versions of training sets.",
     "export": "Write a relation or a dataset, or a part of it, to a file.",
+    "prune": "Remove old builds.",
     "forget": "Erase a user from everything that was written.",
     "serve": "Open the dashboard.",
     "doctor": "Check the installation and the project; print schemas.",
