@@ -1,7 +1,7 @@
 """Writes the references that are made from the code.
 
 They are the data dictionary, the JSON Schema of the feedback payload, the command line, the joins
-of contexts, the metrics, the artefacts, the samplers, and the cleaners.
+of contexts, the metrics, the artefacts, the samplers, the cleaners, and the training formats.
 
 ``python docs/generate.py`` writes them, ``--check`` only says whether they are current.
 """
@@ -351,6 +351,55 @@ def cleaner_guide() -> str:
     return "\n".join([*lines, ""])
 
 
+TRAINING_FORMATS = """# Training formats
+
+{note}
+
+A training format says what an example of a [dataset](datasets.md) is. It is written with its
+parameters, as in `kto(good='reward >= 0.75')`:
+
+```console
+workbench dataset compile answers --slice answers --format "dpo(sources='correction', margin=0.5)"
+```
+
+The target says what an example teaches: `label`, what feedback made of an inference; `prediction`,
+what the model answered, whether it was judged or not; or `none`. The first that is named below is
+the default; `--target` of the slice chooses another.
+
+Parameters that are SQL see the columns of `enriched_inferences`
+([data dictionary](data-dictionary.md#enriched)). Every row of the slice that gives no example is
+counted with its reason.
+"""
+
+PAIRS = """## Sources of pairs
+
+Where a pair of a better and a worse answer comes from. A pair needs one prompt and two answers that
+differ. A pair that two sources see in opposite ways is dropped as a `contradiction`; one that
+several see alike is one pair with the events of all, and the source that stands first here. No
+answer without feedback is ever the worse one.
+
+| source | what it pairs |
+| --- | --- |"""
+
+
+def training_format_guide() -> str:
+    """Render the training formats and the sources of pairs as Markdown."""
+    from workbench.pairs import pair_sources
+    from workbench.training_formats import training_formats
+
+    lines = [TRAINING_FORMATS.format(note=NOTE).rstrip()]
+    for form in training_formats:
+        targets = ", ".join(f"`{name}`" for name in form.targets)
+        lines += ["", f"## {form.name}", "", form.about, "", f"*Targets: {targets}.*", ""]
+        lines += ["| column | what it is |", "| --- | --- |"]
+        lines += [f"| `{name}` | {cell(about)} |" for name, about in form.schema.items()]
+        lines += param_lines(form.params)
+    lines += ["", PAIRS]
+    ranked = sorted(pair_sources, key=lambda source: source.rank)
+    lines += [f"| `{source.name}` | {cell(source.about)} |" for source in ranked]
+    return "\n".join([*lines, ""])
+
+
 def metric_guide() -> str:
     """Render what every metric says of itself as Markdown."""
     from workbench.metrics import FAMILIES, REASONS, metrics
@@ -394,6 +443,7 @@ GENERATED = {
     "artefacts.md": artefact_guide,
     "samplers.md": sampler_guide,
     "cleaners.md": cleaner_guide,
+    "training-formats.md": training_format_guide,
     "data-dictionary.md": data_dictionary,
     f"feedback.v{contract.FEEDBACK_SCHEMA_VERSION}.schema.json": feedback_schema,
     "cli.md": command_line,

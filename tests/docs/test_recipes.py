@@ -1,4 +1,4 @@
-"""What the recipes tell a reader to type works as it stands.
+"""What the recipes and the guide of datasets tell a reader to type works as it stands.
 
 A page's blocks are taken in their order, in a demo project of its own:
 
@@ -37,6 +37,7 @@ from tests.docs import recipes
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "docs" / "recipes"
 PAGES = sorted(path for path in FOLDER.glob("*.md") if path.name != "README.md")
+GUIDES = [ROOT / "docs" / "datasets.md"]
 
 
 @pytest.fixture(scope="session")
@@ -66,7 +67,7 @@ def _python(text: str, folder: Path) -> None:
     assert done.returncode == 0, f"{text}\n{done.stdout}\n{done.stderr}"
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", [*PAGES, *GUIDES], ids=lambda page: page.stem)
 def test_a_recipe(page: Path, demo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = page.read_text(encoding="utf-8")
     if 'join = "explain"' in text and importlib.util.find_spec("shap") is None:
