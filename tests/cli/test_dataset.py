@@ -14,6 +14,7 @@ import pytest
 import workbench as wb
 from tests.cli.conftest import Run, run
 from tests.ingest.folder import Folder
+from workbench.datasets.store import Dataset
 
 KTO = "kto(good='correct')"
 STAGES = ["looking for candidates", "cleaning", "drawing", "splitting"]
@@ -100,15 +101,15 @@ def test_a_narrower_version_is_not_a_withdrawn_one(own: Run) -> None:
 
 
 def test_a_version_of_which_something_was_erased_is_listed_and_not_read(own: Run) -> None:
-    user = json.loads(own("sql", "SELECT user_id FROM enriched_inferences WHERE correct LIMIT 1",
-                          "--format", "json").out)[0]["user_id"]  # fmt: skip
-    done = own("forget", "--user", user, "--yes")
-    assert done.code == 0, done.err
+    compiled = json.loads(own("dataset", "show", "answers@v2.0", "--json").out)["compile_id"]
+    Dataset(Path(".workbench").absolute(), "answers").withdraw({compiled: 3}, str)
     listed = json.loads(own("dataset", "list", "answers", "--json").out)
-    assert listed[-1]["erased"] > 0
-    shown = own("dataset", "show", "answers@v2.0")
-    assert (shown.code, shown.out) == (3, "")
-    assert "erased" in shown.err
+    assert [row["erased"] for row in listed] == [0, 3]
+    for what in (["show", "answers@v2.0"], ["compile", "--from", "answers@v2.0"]):
+        done = own("dataset", *what)
+        assert (done.code, done.out) == (3, "")
+        assert "3 of its examples were erased" in done.err
+    assert json.loads(own("dataset", "show", "answers", "--json").out)["version"] == "v1.0"
 
 
 def test_two_versions_are_compared(at: Run) -> None:
@@ -211,6 +212,7 @@ def test_what_is_not_the_same_as_then_is_told(own: Run) -> None:
         (["dataset", "compile", "x", "--slice", "all", "--format", "kto(god=1)"], 2, "good"),
         (["dataset", "compile", "answers", "--slice", "all", "--format", "sft"], 2, "answers"),
         (["dataset", "compile", "x", "--from", "answers@first"], 2, "--from"),
+        (["dataset", "compile", "x", "--slice", "all", "--format", "dpo"], 1, "make 0 candidates"),
         (["dataset", "show", "answer"], 3, "'answers'"),
         (["dataset", "list", "answer"], 3, "'answers'"),
         (["dataset", "show", "answers@v9.9"], 3, "v2.0"),

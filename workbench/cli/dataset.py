@@ -212,4 +212,4 @@ def _tell(made: Mapping[str, Any]) -> None:
         )
     say(f"{text}.")
     for leak in made["leaks"]:
-        say(f"leak: {leak['rows']:,} examples: {leak['kind']} ({leak['between']})")
+        say(f"leak: {leak['kind']} ({leak['between']}), examples: {leak['rows']:,}")

@@ -145,8 +145,9 @@ def compile_dataset(
 
 def _in_words(funnel: list[dict[str, Any]]) -> str:
     lost = [f"{-step['rows']:,} {step['reason']}" for step in funnel if step["rows"] < 0]
-    inside = next((step["rows"] for step in funnel if step["step"] == "slice"), 0)
-    return f"{inside:,} inferences in the slice" + "".join(f", {entry}" for entry in lost)
+    found = {step["reason"]: step["rows"] for step in funnel}
+    text = f"{found['in_slice']:,} inferences in the slice make {found['examined']:,} candidates"
+    return text + "".join(f", {entry}" for entry in lost)
 
 
 def reproduce(project_dir: Path, manifest: Mapping[str, Any], narrate: Narrate = silent) -> None:
