@@ -20,7 +20,7 @@ from workbench.ui import data
 
 PAGES = (
     *("overview", "explore", "reliability", "groups", "uncertainty", "raters", "drift"),
-    *("record", "sql", "export"),
+    *("record", "sql", "slices", "datasets", "export"),
 )
 Open = Callable[..., AppTest]
 

@@ -13,6 +13,7 @@ from workbench.charts._drift import chunk_name, drift
 from workbench.charts._groups import metric_by_group
 from workbench.charts._intervals import intervals
 from workbench.charts._raters import kappas
+from workbench.charts._shares import shares
 from workbench.charts._uncertainty import captured, distribution, error_rates
 
 __all__ = [
@@ -32,4 +33,5 @@ __all__ = [
     "kappas",
     "metric_by_group",
     "panels",
+    "shares",
 ]

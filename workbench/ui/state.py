@@ -34,6 +34,8 @@ _CHOICES = (
         "range",
     ),
     *("sure", "column", "method", "every", "since", "chunk", "promise", "worst", "search", "moved"),
+    *("training", "target", "sampler", "seed", "tokens", "clean", "splits", "columns"),
+    *("dataset", "version", "against", "show", "file", "newer"),
 )
 
 #: URL parameter of a link to rows: their SQL condition. Of a parameter that is bound to a widget of
@@ -109,6 +111,14 @@ def hold() -> None:
             st.session_state[key] = st.session_state[key]
 
 
+def take_param(key: str) -> str | None:
+    """Return a parameter that stands for all others of a link; call it before any widget."""
+    value = st.query_params.get(key)
+    if value is not None:
+        st.query_params.from_dict({})
+    return value
+
+
 def filters() -> Filters:
     """Return the filters as they stand; empty before their widgets were first drawn."""
     state = st.session_state
@@ -135,6 +145,11 @@ def choose(key: str, value: Any) -> None:
 def chosen(key: str) -> Any:
     """Return the value of the widget called `key`, or None."""
     return st.session_state.get(key)
+
+
+def given(key: str) -> Any:
+    """Return the value of the widget called `key`, or what the link says before it is drawn."""
+    return st.session_state.get(key) or st.query_params.get_all(key)
 
 
 def drop_unless(key: str, options: Sequence[Any]) -> None:

@@ -18,7 +18,7 @@ from workbench.ui.parts.empty import problem
 #: Files above this size are named, not loaded into the browser.
 LARGEST = 50 * 1024 * 1024
 
-_RELATIONS = ("enriched_inferences", "enriched_feedback")
+RELATIONS = ("enriched_inferences", "enriched_feedback")
 
 
 def steps(filters: state.Filters) -> list[tuple[str, str]]:
@@ -35,7 +35,7 @@ def steps(filters: state.Filters) -> list[tuple[str, str]]:
 def choose_slice(source: Build, conditions: list[tuple[str, str]]) -> Slice:
     """Draw the choice of relation, columns and size, and return the slice."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        relation = st.selectbox("Relation", _RELATIONS, key="relation", bind=BOUND, width=260)
+        relation = st.selectbox("Relation", RELATIONS, key="relation", bind=BOUND, width=260)
         limit = st.number_input(
             "Rows at most",
             min_value=1,
@@ -79,16 +79,18 @@ def take_away(source: Build, chosen: Slice, n: int) -> None:
             problem(error if isinstance(error, WorkbenchError) else WorkbenchError(str(error)))
     done = state.exported()
     if done and done["path"] == str(folder / name) and Path(done["path"]).is_file():
-        _offer(done, name, kind.media_type)
+        offer(done, name, kind.media_type)
     show_command(chosen, str(fmt), name)
 
 
-def _offer(done: dict[str, object], name: str, media_type: str) -> None:
+def offer(done: dict[str, object], name: str, media_type: str) -> None:
+    """Offer a file that was made as a download; name where it is if it is large or a folder."""
     path = Path(str(done["path"]))
-    size = path.stat().st_size
+    size = int(str(done["bytes"]))
     st.success(f"{done['rows']:,} rows, {size / 1e6:,.1f} MB, sha256 {str(done['sha256'])[:12]}")
-    if size > LARGEST:
-        st.markdown("The file is too large to pass through the page. It lies here:")
+    if size > LARGEST or path.is_dir():
+        why = "A folder does" if path.is_dir() else "A file of this size does"
+        st.markdown(f"{why} not pass through the page. It lies here:")
         st.code(str(path), language=None)
         return
     st.download_button(

@@ -27,6 +27,8 @@ _PAGES = {
     "drift": ("Drift", ":material/timeline:", "What has moved over time, and for whom."),
     "record": ("Record", ":material/article:", "One inference opened whole."),
     "sql": ("SQL", ":material/database:", "Ask the build in SQL."),
+    "slices": ("Slices", ":material/filter_list:", "Choose rows for a training set, and make it."),
+    "datasets": ("Datasets", ":material/inventory_2:", "Training sets, their versions and cards."),
     "export": ("Export", ":material/download:", "Take a slice away as a file."),
 }
 
