@@ -23,7 +23,7 @@ def _candidates(**_: Any) -> str:
 
 def _payload(source: str, least: float, **_: Any) -> str:
     return f"""
-    SELECT e.example_id, any_value(p.prompt) AS prompt, s.completions, s.rewards, s.labels
+    SELECT e.example_id, as_text(t.input) AS prompt, s.completions, s.rewards, s.labels
     FROM {source} e
     JOIN (
       SELECT s.trace_id, list(coalesce(nullif(as_answer(s.output), ''), s.tool_calls, '')
@@ -32,8 +32,7 @@ def _payload(source: str, least: float, **_: Any) -> str:
         list(s.credited_reward / s.credit >= {least!r} ORDER BY s.step, s.request_id) AS labels
       FROM steps s WHERE s.trace_id IN (SELECT example_id FROM {source}) GROUP BY s.trace_id
     ) s ON e.example_id = s.trace_id
-    JOIN (SELECT request_id, as_text(input) AS prompt FROM texts) p ON e.request_id = p.request_id
-    GROUP BY ALL"""
+    JOIN texts t ON e.request_id = t.request_id"""
 
 
 def _asked(**_: Any) -> tuple[str, str]:
