@@ -77,6 +77,7 @@ def test_a_cleaner_is_applied_beside_those_of_the_project(own: Run) -> None:
     [
         (["new", "x", "--where", "confidnce > 1"], 1, "confidence"),
         (["new", "x", "--where", "true) OR (true"], 1, "expression"),
+        (["new", "x", "--columns", "user.tier,confidnce"], 2, "confidence"),
         (["new", "x", "--relation", "infrences"], 3, "inferences"),
         (["new", "x", "--sampler", "unifrom"], 2, "uniform"),
         (["new", "x", "--clean", "exact_duplicate"], 2, "exact_duplicates"),

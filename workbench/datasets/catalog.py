@@ -16,7 +16,7 @@ from workbench.datasets.slice import Slice
 from workbench.errors import ConfigError
 from workbench.formats import formats
 from workbench.project import STATE_NAME
-from workbench.query import open_build
+from workbench.query import Build, open_build
 from workbench.training_formats import parse_training_format
 
 #: What a list of versions says of each, from its manifest.
@@ -38,6 +38,13 @@ def file_format(name: str | None, path: str | Path) -> str:
             f"Add --format: {', '.join(formats.names())}.",
         )
     return chosen
+
+
+def _whole_columns(chosen: Slice, build: Build) -> Slice:
+    """The slice with a struct in place of those of its fields that a training set would have."""
+    known = build.columns(chosen.relation)
+    columns = (name if name in known else name.partition(".")[0] for name in chosen.columns)
+    return replace(chosen, columns=tuple(dict.fromkeys(columns)))
 
 
 @dataclass(frozen=True)
@@ -67,7 +74,10 @@ class Slices:
     def count(self, chosen: str | Slice) -> int:
         """Count the rows of a slice in the build in force; raises like `Slice.sql`."""
         with open_build(self.folder) as build:
-            return self._found(chosen).count(build)
+            found = _whole_columns(self._found(chosen), build)
+            # The columns are checked before a row is drawn.
+            _ = replace(found, sampler=None).sql(build)
+            return found.count(build)
 
     def preview(
         self,
@@ -106,10 +116,7 @@ class Slices:
         shown: dict[str, Any] = {"slice_id": found.id}
         if training_format is None:
             with open_build(self.folder) as build:
-                # A struct stands for those of its fields that a training set would have.
-                known = build.columns(found.relation)
-                columns = (n if n in known else n.partition(".")[0] for n in found.columns)
-                few = replace(found, columns=tuple(dict.fromkeys(columns)))
+                few = _whole_columns(found, build)
                 if few.sampler is None:
                     few = replace(few, limit=min(limit, few.limit or limit))
                 rows = found.count(build)
