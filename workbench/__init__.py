@@ -13,6 +13,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from workbench.datasets import Slice as Slice
+    from workbench.datasets import Split as Split
     from workbench.errors import WorkbenchError as WorkbenchError
     from workbench.handle import Workbench as Workbench
     from workbench.handle import init as init
@@ -21,12 +23,14 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _PUBLIC = {
+    "Slice": "workbench.datasets",
+    "Split": "workbench.datasets",
     "WorkbenchError": "workbench.errors",
     "Workbench": "workbench.handle",
     "init": "workbench.handle",
     "open": "workbench.handle",
 }
-__all__ = ["Workbench", "WorkbenchError", "__version__", "init", "open"]  # noqa: PLE0604, RUF100
+__all__ = ["Slice", "Split", "Workbench", "WorkbenchError", "__version__", "init", "open"]  # noqa: PLE0604, RUF100
 
 
 def __getattr__(name: str) -> Any:

@@ -231,7 +231,7 @@ def _gaps(manifest: Mapping[str, Any]) -> str:
             "average): a model may learn to be long."
         )
     lines += [
-        f"- {leak['rows']:,} examples: {leak['kind']} ({leak['between']})."
+        f"- Examples with {leak['kind']} ({leak['between']}): {leak['rows']:,}."
         for leak in manifest["leaks"]
     ]
     if not manifest["leaks"] and len(manifest["counts"]["split"]) > 1:
