@@ -26,8 +26,9 @@ def command() -> None:
               help="A training format, such as kto or dpo(margin=0.5).")  # fmt: skip
 @click.option("--tag", "tags", multiple=True, metavar="TAG",
               help="A name for the version; may be repeated.")  # fmt: skip
-@click.option("--from", "origin", metavar="NAME@VERSION",
-              help="Make a version anew from its manifest and compare; write nothing.")  # fmt: skip
+@click.option("--from", "origin", metavar="NAME@VERSION|FILE",
+              help="Make a version anew from its manifest and compare; write nothing unless its "
+                   "examples are not here.")  # fmt: skip
 @common
 def compile_(
     name: str | None,

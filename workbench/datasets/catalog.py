@@ -11,7 +11,7 @@ from workbench.configuration import load
 from workbench.datasets import slices, store, versions
 from workbench.datasets.card import card
 from workbench.datasets.choose import Narrate, choose, silent
-from workbench.datasets.compile import compile_dataset, opened, reproduce
+from workbench.datasets.compile import compile_dataset, opened, reproduce, restore
 from workbench.datasets.slice import Slice
 from workbench.errors import ConfigError
 from workbench.formats import formats
@@ -222,8 +222,18 @@ class Datasets:
         )
 
     def reproduce(self, what: str, *, narrate: Narrate = silent) -> dict[str, Any]:
-        """Make a version anew and compare; its manifest. See `workbench.datasets.reproduce`."""
-        manifest = self.show(what)
+        """Make a version anew and compare; its manifest.
+
+        `what` may be the path of a manifest: a version whose examples are not here is made of it.
+        See `workbench.datasets.compile.reproduce` and `workbench.datasets.compile.restore`.
+        """
+        if not what.endswith(".json"):
+            manifest = self.show(what)
+        else:
+            manifest = store.read_manifest(Path(what))
+            known = store.Dataset(self.folder / STATE_NAME, manifest["dataset"]).manifests()
+            if all(each["compile_id"] != manifest["compile_id"] for each in known):
+                return restore(self.folder, manifest, narrate)
         reproduce(self.folder, manifest, narrate)
         return manifest
 

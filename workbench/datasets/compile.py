@@ -17,6 +17,7 @@ from workbench.configuration import load
 from workbench.datasets import store
 from workbench.datasets.card import describe
 from workbench.datasets.choose import Narrate, choose, silent
+from workbench.datasets.hashes import content_hash
 from workbench.datasets.leaks import leaks
 from workbench.datasets.slice import Slice
 from workbench.errors import DataError, NotFoundError
@@ -65,6 +66,7 @@ def compile_dataset(
     *,
     build_id: str | None = None,
     tags: tuple[str, ...] = (),
+    again: Mapping[str, Any] | None = None,
     narrate: Narrate = silent,
 ) -> dict[str, Any]:
     """Compile a slice into the next version of a dataset.
@@ -83,6 +85,9 @@ def compile_dataset(
         The build to read; the current one when None.
     tags
         Names that the version gets.
+    again
+        The manifest of a version that is to be made anew: there is no version unless the examples
+        are the same.
     narrate
         Is told what is being done.
 
@@ -114,6 +119,8 @@ def compile_dataset(
                 )
             narrate("writing")
             written = dataset.append(relations.connection, found.payload, found.columns)
+            if again and written["content_hash"] != again["content_hash"]:
+                raise _another(again, project)
             manifest = {
                 **written,
                 "training_format": str(call),
@@ -140,7 +147,7 @@ def compile_dataset(
         finally:
             relations.connection.close()
         manifest["seconds"] = round(time.monotonic() - started, 3)
-        return dataset.publish(manifest, tags)
+        return dataset.publish(manifest, tags, again["version"] if again else None)
 
 
 def _in_words(funnel: list[dict[str, Any]]) -> str:
@@ -167,18 +174,50 @@ def reproduce(project_dir: Path, manifest: Mapping[str, Any], narrate: Narrate =
         _still_there(manifest, [build.root / name for name in build.manifest.get("files", ())])
         found = choose(build, project, Slice(**manifest["slice"]), call, narrate)
         try:
-            again = store.content_hash(found.relations.connection, found.payload, found.columns)
+            again = content_hash(found.relations.connection, found.payload, found.columns)
         finally:
             found.relations.connection.close()
     if again != manifest["content_hash"]:
-        # Cleaning changes no build, so the identity of the configuration leaves it out.
-        now = {"config": project.config_id, "cleaning": asdict(project.cleaning)}
-        same = all(json.dumps(manifest[key]) == json.dumps(now[key]) for key in now)
-        then = "" if same else " workbench.toml has changed;"
-        raise DataError(
-            f"The build {manifest['build']} and the slice do not give the same examples as then.",
-            f"Compare what differs:{then} it was made by version {manifest['code']['workbench']}.",
-        )
+        raise _another(manifest, project)
+
+
+def restore(
+    project_dir: Path, manifest: Mapping[str, Any], narrate: Narrate = silent
+) -> dict[str, Any]:
+    """Make a version from its manifest alone, where its examples are not there any more.
+
+    Returns
+    -------
+    dict
+        The manifest of the new version, which has the old one's number if the dataset has none.
+
+    Raises
+    ------
+    NotFoundError, DataError
+        Like `reproduce`; there is no new version then.
+    """
+    project = load(project_dir)
+    _still_there(manifest, [project.state / "builds" / f"{manifest['build']}.duckdb"])
+    return compile_dataset(
+        project_dir,
+        manifest["dataset"],
+        Slice(**manifest["slice"]),
+        manifest["training_format"],
+        build_id=manifest["build"],
+        again=manifest,
+        narrate=narrate,
+    )
+
+
+def _another(manifest: Mapping[str, Any], project: Project) -> DataError:
+    # Cleaning changes no build, so the identity of the configuration leaves it out.
+    now = {"config": project.config_id, "cleaning": asdict(project.cleaning)}
+    same = all(json.dumps(manifest.get(key)) == json.dumps(now[key]) for key in now)
+    then = "" if same else " workbench.toml has changed;"
+    return DataError(
+        f"The build {manifest['build']} and the slice do not give the same examples as then.",
+        f"Compare what differs:{then} it was made by version {manifest['code']['workbench']}.",
+    )
 
 
 def _still_there(manifest: Mapping[str, Any], paths: Iterable[Path]) -> None:

@@ -25,6 +25,7 @@ import duckdb
 import pyarrow as pa
 
 from workbench import engine
+from workbench.datasets.hashes import example_hash, version_hash
 from workbench.datasets.slices import check_name
 from workbench.engine import identifier, list_literal, literal
 from workbench.errors import ConfigError, DataError, NotFoundError, suggest
@@ -52,6 +53,26 @@ def remove_folder(path: Path) -> None:
 def names(state: Path) -> list[str]:
     """Names of the datasets that have a version."""
     return sorted({path.parent.parent.name for path in (state / FOLDER).glob("*/versions/*.json")})
+
+
+def read_manifest(path: Path) -> dict[str, Any]:
+    """Read the manifest of a version.
+
+    Raises
+    ------
+    DataError
+        If it is none.
+    """
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+        if manifest["format"] != 1:
+            raise ValueError(f"its format is {manifest['format']!r}")
+        return dict(manifest)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(
+            f"The manifest {path} cannot be read: {error}.",
+            "Name a file from the folder versions of a dataset; restore a broken one from a copy.",
+        ) from error
 
 
 @dataclass(frozen=True)
@@ -92,15 +113,7 @@ class Dataset:
 
     def manifests(self) -> list[dict[str, Any]]:
         """The manifests of all versions, the oldest first."""
-        found: list[dict[str, Any]] = []
-        for path in (self.folder / "versions").glob("v*.json"):
-            try:
-                found.append(json.loads(path.read_text(encoding="utf-8")))
-            except (OSError, ValueError) as error:
-                raise DataError(
-                    f"The manifest {path} cannot be read: {error}.",
-                    "Restore it from a copy, or remove it: that version is then gone.",
-                ) from error
+        found = [read_manifest(path) for path in (self.folder / "versions").glob("v*.json")]
         return sorted(found, key=lambda manifest: _number(manifest["version"]))
 
     def tags(self) -> dict[str, str]:
@@ -249,7 +262,7 @@ class Dataset:
         self._known(connection, [manifest["compile_id"] for manifest in found])
         carried = ", ".join(f"c.{name}" for name in CARRIED)
         data = ", ".join(f"p.{identifier(name)}" for name in columns)
-        hashed = _hash(columns)
+        hashed = example_hash(columns)
         query = (
             f"SELECT {carried}, {data}, coalesce(k.revision, 0)::INTEGER + 1 AS revision, "
             f"{literal(compile_id)} AS compile_id, {hashed} AS content_hash "
@@ -306,7 +319,7 @@ class Dataset:
             "revised": revised,
             "unchanged": rows - written,
             "withdrawn": withdrawn,
-            "content_hash": engine.scalar(connection, _whole_hash("choices")),
+            "content_hash": engine.scalar(connection, version_hash("choices")),
         }
 
     def _known(self, connection: duckdb.DuckDBPyConnection, compiles: Sequence[str]) -> None:
@@ -323,10 +336,15 @@ class Dataset:
             f"WHERE compile_id IN (SELECT unnest({list_literal(compiles)})) GROUP BY example_id"
         )
 
-    def publish(self, manifest: Mapping[str, Any], tags: Sequence[str] = ()) -> dict[str, Any]:
-        """Make a compile a version: its manifest appears whole, under the next number."""
+    def publish(
+        self, manifest: Mapping[str, Any], tags: Sequence[str] = (), version: str | None = None
+    ) -> dict[str, Any]:
+        """Make a compile a version: its manifest appears whole, under the next number or `version`.
+
+        A dataset that has versions goes on with their numbers.
+        """
         found = self.manifests()
-        version = "v1.0"
+        version = version or "v1.0"
         if found:
             major, minor = _number(found[-1]["version"])
             same = all(
@@ -347,29 +365,6 @@ class Dataset:
         for tag in tags:
             self.tag(tag, version)
         return whole
-
-
-def content_hash(
-    connection: duckdb.DuckDBPyConnection, payload: str, columns: Mapping[str, str]
-) -> str:
-    """The content hash of the examples that a payload gives, which does not depend on their order.
-
-    It is the XOR of one 128-bit hash per example, of its id and its data.
-    """
-    rows = f"(SELECT p.example_id, {_hash(columns)} AS content_hash FROM ({payload}) p)"
-    return str(engine.scalar(connection, _whole_hash(rows)))
-
-
-def _whole_hash(rows: str) -> str:
-    return (
-        "SELECT printf('%032x', coalesce(bit_xor(md5_number(example_id || ':' || content_hash)), "
-        f"0::UHUGEINT)) FROM {rows}"
-    )
-
-
-def _hash(columns: Mapping[str, str]) -> str:
-    parts = ", ".join(f"{identifier(name)} := p.{identifier(name)}" for name in columns)
-    return f"md5(CAST(to_json(struct_pack({parts})) AS VARCHAR))"
 
 
 def _stream(connection: duckdb.DuckDBPyConnection, sql: str) -> pa.RecordBatchReader:
