@@ -22,8 +22,11 @@ from workbench.ui.parts.cards import chart_card, rows_table
 from workbench.ui.parts.empty import problem
 from workbench.ui.parts.links import link
 
-#: Rows up to which examples are counted without being asked to.
-LIVE = 10_000
+#: Rows up to which examples are counted without being asked to: about a second.
+LIVE = 20_000
+#: What reads texts or fits clusters takes so many times as long.
+SLOW = 5
+_SLOW = ("near_duplicates", "diversity")
 
 _FIGURES = {
     "n": ("Inferences", "How many there are."),
@@ -52,7 +55,9 @@ _FUNNEL = (
 def counted(source: Build, chosen: Slice, call: FormatCall, n: int) -> Draft | None:
     """Choose the examples, at once or when asked to; None where that was not asked for."""
     asked = [source.id, chosen.id, str(call)]
-    if n > LIVE:
+    settings = (*chosen.clean, chosen.sampler or "", chosen.split.by if chosen.split else "")
+    slow = any(text.startswith(_SLOW) for text in settings)
+    if n * (SLOW if slow else 1) > LIVE:
         st.button(
             "Count the examples",
             on_click=state.choose,
