@@ -254,16 +254,21 @@ def _no_protected_score(relations: Relations, plan: Plan) -> None:
     Strata may be made of them, for their values do not.
     """
     scores = [p.score for p in (plan, *(part for _, part in plan.parts)) if p.score]
-    for score in scores:
-        try:
-            relations.connection.execute(f"DESCRIBE SELECT {score} FROM texts")
-        except duckdb.BinderException:
-            if relations.hidden:
-                raise ConfigError(
-                    f"The score of the sampler cannot be worked out without columns that are "
-                    f"protected: {', '.join(relations.hidden)}.",
-                    "Name them among the columns of the slice if they may be trained on.",
-                ) from None
+    if not all(_seen(relations, score) for score in scores):
+        raise ConfigError(
+            f"The score of the sampler cannot be worked out without columns that are "
+            f"protected: {', '.join(relations.hidden)}.",
+            "Name them among the columns of the slice if they may be trained on.",
+        )
+
+
+def _seen(relations: Relations, expression: str) -> bool:
+    """Whether an expression can be worked out without columns that are protected."""
+    try:
+        relations.connection.execute(f"DESCRIBE SELECT {expression} FROM texts")
+    except duckdb.BinderException:
+        return not relations.hidden
+    return True
 
 
 def _within_budget(relations: Relations, chosen: Slice) -> dict[str, Any]:
@@ -313,6 +318,7 @@ def _split(
             "JOIN records r ON c.request_id = r.request_id)"
         )
     else:
+        shown = "split_group"
         if split.by == "near_duplicates":
             prompt, _ = call.format.asked(**params)
             texts = (
@@ -323,6 +329,8 @@ def _split(
             groups = f'SELECT "key" AS example_id, "cluster" AS split_group FROM ({clusters})'
         else:
             by = relations.build.expression(split.by)
+            if not _seen(relations, by):  # the groups stay together all the same
+                shown = "NULL::VARCHAR AS split_group"
             known = relations.build.narrowest("enriched_inferences", by)
             groups = (
                 f"SELECT example_id, CAST({by} AS VARCHAR) AS split_group FROM ("
@@ -332,7 +340,7 @@ def _split(
             )
         u = random_number("grouped_by", f"split:{chosen.seed}")
         query = (
-            f"SELECT example_id, {_parts(split.parts, u)} AS split, split_group FROM ("
+            f"SELECT example_id, {_parts(split.parts, u)} AS split, {shown} FROM ("
             f"SELECT *, coalesce(split_group, example_id) AS grouped_by FROM ({groups}))"
         )
     sql["split"] = query
