@@ -16,7 +16,9 @@ from workbench.errors import DataError, NotFoundError
 
 
 def test_a_manifest_brings_its_version_back(own: Folder, tmp_path: Path) -> None:
-    made = world.compiled(own, "kto", "votes", limit=30, sampler="importance(score='length(request_id)')")
+    made = world.compiled(
+        own, "kto", "votes", limit=30, sampler="importance(score='length(request_id)')"
+    )
     before = export_dataset(own.path, "votes", "jsonl", tmp_path / "before.jsonl")
     folder = own.path / ".workbench" / "datasets" / "votes"
     manifest = tmp_path / "votes.json"
