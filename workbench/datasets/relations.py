@@ -229,7 +229,9 @@ def _keys(made: Relations, *, texts: bool) -> None:
             "The training format needs input and output, and one of them is protected.",
             "Name it among the columns of the slice if it may be trained on.",
         )
-    key = "md5(trim({0})) AS {1}_key, length(trim({0})) AS {1}_length"
+    # Line breaks at an end are no difference either, and trim alone leaves them.
+    bare = r"trim({0}, E' \t\r\n')"
+    key = f"md5({bare}) AS {{1}}_key, length({bare}) AS {{1}}_length"
     prompt, output = ("input", "as_answer(output)") if texts else ("''", "''")
     made.execute(
         f"CREATE TEMP TABLE text_keys AS SELECT request_id, {key.format(prompt, 'prompt')}, "
