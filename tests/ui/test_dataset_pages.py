@@ -200,6 +200,20 @@ def test_the_card_leaks_and_differences_are_shown(open_page: Open, project: Path
     assert f"{found['test_was_trained']} examples that v2.0 tests on were trained on" in texts(app)
 
 
+def test_choices_that_are_gone_are_replaced(open_page: Open, project: Path) -> None:
+    compile_dataset(project, "other", Slice(limit=20), "kto")
+    app = open_page(project, "datasets", dataset="thumbs", version="v2.0", show="compare")
+    app.selectbox(key="against").set_value("v1.0").run()
+    app.selectbox(key="version").set_value("v1.0").run()
+    assert not app.exception
+    assert app.selectbox(key="against").value == "v2.0"
+    app.selectbox(key="version").set_value("v2.0").run()
+    app.selectbox(key="dataset").set_value("other").run()
+    assert not app.exception
+    assert "other v1.0" in texts(app)
+    assert "no other version" in texts(app)
+
+
 def test_its_slice_is_opened_again(open_page: Open, project: Path) -> None:
     app = open_page(project, "slices", of="thumbs@first")
     made = data_datasets.dataset("thumbs").manifest("first")
@@ -229,6 +243,15 @@ def test_only_what_is_new_is_taken_away(open_page: Open, project: Path) -> None:
     found = diff(project, "thumbs@v1.0", "thumbs@v2.0")
     for change in ("added", "revised", "withdrawn"):
         assert changes.count(change) == found[change]
+
+
+def test_a_version_with_erased_examples_is_not_offered(open_page: Open, project: Path) -> None:
+    manifest = compile_dataset(project, "gone", Slice(limit=20), "kto")
+    path = project / ".workbench" / "datasets" / "gone" / "versions" / "v1.0.json"
+    path.write_text(json.dumps({**manifest, "erased": 3}))
+    app = open_page(project, "datasets", dataset="gone", version="v1.0")
+    assert "Every version of gone was withdrawn" in texts(app)
+    assert app.dataframe[0].value["withdrawn"].to_list() == ["3 erased"]
 
 
 def test_a_card_is_no_formula_and_its_code_stays() -> None:

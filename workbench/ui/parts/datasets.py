@@ -61,14 +61,20 @@ def all_withdrawn(name: str) -> None:
 def choose(names: Sequence[str]) -> tuple[str, list[Manifest], Manifest | None]:
     """Draw the choice of dataset and version; all versions that can be read, and the chosen one."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        state.drop_unless("dataset", names)
+        _settle("dataset", names)
         name = st.selectbox("Dataset", names, key="dataset", bind=BOUND, width=320) or names[0]
         told = data_datasets.versions(name)
         known = {each["version"]: each for each in reversed(told) if data_datasets.is_there(each)}
-        state.drop_unless("version", list(known))
+        _settle("version", list(known))
         version = st.selectbox("Version", list(known), key="version", bind=BOUND, width=200)
     _versions(name, told)
     return name, list(known.values()), known.get(version or "")
+
+
+def _settle(key: str, options: Sequence[str], index: int = 0) -> None:
+    """Put what can be chosen in place of a choice that no longer can."""
+    if state.chosen(key) is not None and state.chosen(key) not in options:
+        state.choose(key, options[index] if options else None)
 
 
 def _versions(name: str, told: Sequence[Manifest]) -> None:
@@ -148,8 +154,8 @@ def compare(manifest: Manifest, known: Sequence[Manifest]) -> None:
     if not others:
         st.info("There is no other version to compare with.", icon=":material/compare_arrows:")
         return
-    state.drop_unless("against", list(others))
     index = list(others).index(manifest["previous"]) if manifest["previous"] in others else 0
+    _settle("against", list(others), index)
     other = st.selectbox("Compare with", list(others), index, key="against", bind=BOUND, width=240)
     before = others[str(other)]
     found = data_datasets.compared(str(data.project_dir()), before, manifest)
