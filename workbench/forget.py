@@ -92,6 +92,8 @@ def forget(
                 "Look for the right id with: workbench sql 'SELECT DISTINCT user_id FROM "
                 "inferences'",
             )
+        # What pages prepared for download.
+        store.remove_folder(project.state / "exports")
         builds = _remove_builds(project.state)
         done = {
             "rows": rows,

@@ -88,6 +88,8 @@ def test_nothing_is_left_and_the_others_are_as_they_were(project: workbench.Work
     kept = f"SELECT * EXCLUDE (n_events) FROM enriched_inferences WHERE user_id <> '{USER}' "
     before = project.sql(kept + "AND request_id <> 'c2' ORDER BY 1", limit=None).table
     project.current.close()
+    (state / "exports").mkdir(exist_ok=True)
+    export_dataset(project.folder, "votes", "jsonl", state / "exports" / "votes.jsonl")
     assert USER in everything(state)
 
     done = forget(project.project, USER)
