@@ -15,6 +15,7 @@ import duckdb
 from workbench import engine
 from workbench.cleaners import CleanerCall, near_duplicate_clusters_sql, parse_cleaner
 from workbench.datasets import store
+from workbench.datasets.pieces import CHARACTERS
 from workbench.datasets.relations import Relations, create
 from workbench.datasets.slice import Slice
 from workbench.engine import identifier, literal
@@ -347,9 +348,13 @@ def _split(
     relations.execute(f"CREATE TEMP TABLE splits AS {query}")
     sampled = ", ".join(f"d.{name}" for name in SAMPLING_COLUMNS)
     relations.execute(
-        f"CREATE TEMP TABLE chosen AS SELECT c.*, {sampled}, s.split, s.split_group "
-        "FROM candidates c JOIN drawn d ON c.example_id = d.example_id "
-        "JOIN splits s ON c.example_id = s.example_id"
+        f"CREATE TEMP TABLE chosen AS SELECT c.*, {sampled}, s.split, s.split_group, "
+        "CAST(sum(100 + coalesce(k.prompt_length + k.answer_length, 0) + "
+        "coalesce(o.answer_length, 0)) OVER (ORDER BY c.example_id ROWS UNBOUNDED PRECEDING) "
+        f"// {CHARACTERS} AS INTEGER) AS piece "
+        "FROM candidates c JOIN drawn d USING (example_id) JOIN splits s USING (example_id) "
+        "LEFT JOIN text_keys k ON c.request_id = k.request_id "
+        "LEFT JOIN text_keys o ON c.other_id = o.request_id"
     )
 
 

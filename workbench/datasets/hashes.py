@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import duckdb
 
 from workbench import engine
+from workbench.datasets.pieces import pieces
 from workbench.engine import identifier
 from workbench.samplers import SAMPLING_COLUMNS
 
@@ -40,6 +41,9 @@ def content_hash(
     """The content hash of the examples in the table ``chosen``, whose data `payload` reads."""
     rows = (
         f"(SELECT c.*, {example_hash(columns)} AS content_hash FROM ({payload}) p "
-        "JOIN chosen c ON p.example_id = c.example_id)"
+        "JOIN piece c ON p.example_id = c.example_id)"
     )
-    return str(engine.scalar(connection, version_hash(rows)))
+    found = 0
+    for _ in pieces(connection):
+        found ^= int(engine.scalar(connection, version_hash(rows)), 16)
+    return f"{found:032x}"

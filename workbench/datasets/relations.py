@@ -114,9 +114,10 @@ def create(
         name: _mask(masks, project, _MASKED[name], sql) if name in _MASKED else sql
         for name, sql in listed.items()
     }
+    made.execute("CREATE TEMP TABLE wanted AS SELECT request_id FROM slice_ids")
     made.execute(
         f"CREATE TEMP VIEW texts AS SELECT {_listed(own)} FROM enriched_inferences t "
-        "SEMI JOIN slice_ids s ON t.request_id = s.request_id"
+        "SEMI JOIN wanted s ON t.request_id = s.request_id"
     )
     corrected = _mask(masks, project, "answer", "t.corrected_output")
     made.execute(

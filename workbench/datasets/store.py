@@ -25,6 +25,7 @@ import duckdb
 import pyarrow as pa
 
 from workbench import engine
+from workbench.datasets import pieces
 from workbench.datasets.hashes import example_hash, version_hash
 from workbench.datasets.slices import check_name
 from workbench.engine import identifier, list_literal, literal
@@ -244,7 +245,8 @@ class Dataset:
         Parameters
         ----------
         connection
-            Where the table ``chosen`` is.
+            Where the tables ``chosen``, with pieces that are read at once, and ``wanted``, the
+            inferences whose texts are read, are.
         payload
             Query of ``example_id`` and the data columns of those.
         columns
@@ -266,13 +268,17 @@ class Dataset:
         query = (
             f"SELECT {carried}, {data}, coalesce(k.revision, 0)::INTEGER + 1 AS revision, "
             f"{literal(compile_id)} AS compile_id, {hashed} AS content_hash "
-            f"FROM ({payload}) p JOIN chosen c ON p.example_id = c.example_id "
+            f"FROM ({payload}) p JOIN piece c ON p.example_id = c.example_id "
             "LEFT JOIN known k ON p.example_id = k.example_id "
             f"WHERE k.content_hash IS DISTINCT FROM {hashed}"
         )
         rows = int(engine.scalar(connection, "SELECT count(*) FROM chosen"))
         lake = self.lake
-        lake.append("examples", _stream(connection, query), metadata={"compile": compile_id})
+        lake.append(
+            "examples",
+            pieces.stream(connection, query, _ROW_GROUP),
+            metadata={"compile": compile_id},
+        )
         connection.execute(
             "CREATE OR REPLACE TEMP TABLE written AS SELECT example_id, revision, content_hash "
             f"FROM {self.relation('examples')} WHERE compile_id = {literal(compile_id)}"
