@@ -22,6 +22,7 @@ from tests.datasets.world import Row
 from tests.export.test_round_trips import as_json
 from tests.export.tfrecords import read_examples
 from tests.ingest.folder import Folder
+from workbench.datasets.split import parse_split
 from workbench.datasets.versions import export_dataset
 from workbench.errors import DataError
 from workbench.formats import formats
@@ -241,3 +242,20 @@ def test_the_funnel_adds_up_for_what_is_cleaned_and_drawn(
     added_up(manifest)
     assert reasons <= {step["reason"] for step in manifest["funnel"]}
     assert len(world.rows_of(built, manifest)) <= chosen.get("limit", manifest["rows"])
+
+
+@pytest.mark.parametrize("training_format", ["dpo", "sft", "stepwise"])
+def test_texts_that_are_read_in_pieces_are_the_same(
+    built: Folder,
+    versions: dict[str, Row],
+    training_format: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Also where the two answers of a pair are in two pieces."""
+    monkeypatch.setattr("workbench.datasets.choose.CHARACTERS", 700)
+    whole = versions[training_format]
+    chosen = {"split": parse_split("user_id: train=0.8, test=0.2")}
+    manifest = world.compiled(built, training_format, f"pieces-{training_format}", **chosen)
+    assert manifest["content_hash"] == whole["content_hash"]
+    assert manifest.get("lengths") == whole.get("lengths")
+    assert world.rows_of(built, manifest) == world.rows_of(built, whole)
