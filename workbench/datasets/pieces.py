@@ -13,7 +13,7 @@ import duckdb
 import pyarrow as pa
 
 #: Characters of texts in one piece, about.
-CHARACTERS = 80_000_000
+CHARACTERS = 40_000_000
 
 
 def pieces(connection: duckdb.DuckDBPyConnection) -> Iterator[int]:
