@@ -107,7 +107,7 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> Folder:
                 }
             )  # fmt: skip
         for row in said:
-            ids = {
+            ids: dict[str, str] = {
                 key: f"{name}/{row[key]}"
                 for key in ("request_id", "chosen_id", "rejected_id") if key in row
             }  # fmt: skip
