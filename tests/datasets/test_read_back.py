@@ -10,6 +10,7 @@ import pytest
 from tests.datasets import world
 from tests.datasets.world import Row, at
 from tests.ingest.folder import Folder, lines
+from workbench.datasets.hashes import PROVENANCE
 from workbench.datasets.versions import export_dataset
 
 CALLS = {row["request_id"]: row for row in world.calls()}
@@ -245,6 +246,8 @@ def test_a_label_that_changed_later_is_a_new_revision(own: Folder) -> None:
     assert (again["version"], again["previous"]) == ("v3.0", "v2.0")
     revisions = {row["example_id"]: row["revision"] for row in world.rows_of(own, again)}
     assert revisions["r000"] == 2
+    # The same label, of two votes now: what an example says of its votes is never stale.
+    assert revisions["r009"] == 2
     assert revisions["r001"] == 1
     assert again["revised"] == again["added"] == 0
 
@@ -260,7 +263,7 @@ def check_changes(own: Folder, kind: str, old: Row, new: Row) -> int:
     gone, come = before.keys() - after.keys(), after.keys() - before.keys()
     other = {
         name for name in before.keys() & after.keys()
-        if any(before[name][key] != after[name][key] for key in new["columns"])
+        if any(before[name][key] != after[name][key] for key in (*new["columns"], *PROVENANCE))
     }  # fmt: skip
     marked = {
         mark: {name for name, row in changes.items() if row["change"] == mark}

@@ -171,7 +171,9 @@ def events() -> list[Row]:
 
 
 def late() -> list[Row]:
-    """A change of mind, a withdrawal, a first word on what had none, and a second correction."""
+    """A change of mind, a withdrawal, a first word on what had none, a second correction, and a
+    second vote that says the same.
+    """
     base = START + 200_000
     return [
         {"feedback_id": "late 0", "request_id": "r000", "ts": base, "name": "thumb", "value": 1,
@@ -182,6 +184,8 @@ def late() -> list[Row]:
          "value": 1, "rater_id": "rater 0"},
         {"feedback_id": "late 3", "request_id": "r006", "ts": base + 3, "name": "fix",
          "value": None, "rater_id": "rater 3", "corrected_output": "The last word."},
+        {"feedback_id": "late 4", "request_id": "r009", "ts": base + 4, "name": "thumb",
+         "value": 0, "rater_id": "rater 2"},
     ]  # fmt: skip
 
 

@@ -11,11 +11,21 @@ from workbench.datasets.pieces import pieces
 from workbench.engine import identifier
 from workbench.samplers import SAMPLING_COLUMNS
 
+#: What of an example's provenance may change while its data stays.
+PROVENANCE = ("feedback_ids", "source", "strength", "label_ts")
+
 
 def example_hash(columns: Mapping[str, str]) -> str:
-    """SQL of the hash of one example: of its data columns, in the relation ``p``."""
-    parts = ", ".join(f"{identifier(name)} := p.{identifier(name)}" for name in columns)
-    return f"md5(CAST(to_json(struct_pack({parts})) AS VARCHAR))"
+    """SQL of the hash of one example, 64 hexadecimal digits.
+
+    The first 32 are of its data columns, in the relation ``p``; the others of where these come
+    from, in the relation ``c``, for a second vote changes how strong a pair is.
+    """
+    data = ", ".join(f"{identifier(name)} := p.{identifier(name)}" for name in columns)
+    told = ", ".join(f"{name} := c.{name}" for name in PROVENANCE)
+    return " || ".join(
+        f"md5(CAST(to_json(struct_pack({parts})) AS VARCHAR))" for parts in (data, told)
+    )
 
 
 def version_hash(rows: str) -> str:

@@ -41,7 +41,8 @@ def leaks(
     """
     connection = relations.connection
     connection.execute(
-        "CREATE OR REPLACE TEMP TABLE placed AS SELECT k.example_id, k.split, k.content_hash, "
+        "CREATE OR REPLACE TEMP TABLE placed AS SELECT k.example_id, k.split, "
+        "substr(k.content_hash, 1, 32) AS data_hash, "
         "r.ts, c.label_ts"
         + "".join(f", r.{name}" for name in GROUPS if name in relations.columns)
         + " FROM choices k JOIN candidates c ON k.example_id = c.example_id "
@@ -62,7 +63,7 @@ def leaks(
         "CREATE OR REPLACE TEMP TABLE placed AS SELECT p.*, n.near FROM placed p "
         "LEFT JOIN near_same n ON p.example_id = n.example_id"
     )
-    tests = {"same_content": "content_hash", "near_same_prompt": "near"} | {
+    tests = {"same_content": "data_hash", "near_same_prompt": "near"} | {
         f"same_{name}": name for name in GROUPS if name in relations.columns
     }
     found: list[dict[str, Any]] = []

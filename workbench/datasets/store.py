@@ -270,7 +270,7 @@ class Dataset:
             f"{literal(compile_id)} AS compile_id, {hashed} AS content_hash "
             f"FROM ({payload}) p JOIN piece c ON p.example_id = c.example_id "
             "LEFT JOIN known k ON p.example_id = k.example_id "
-            f"WHERE k.content_hash IS DISTINCT FROM {hashed}"
+            f"WHERE k.content_hash IS DISTINCT FROM ({hashed})"
         )
         rows = int(engine.scalar(connection, "SELECT count(*) FROM chosen"))
         lake = self.lake
