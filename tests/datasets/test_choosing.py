@@ -116,23 +116,37 @@ def test_the_leak_report_counts_what_is_on_both_sides(built: Folder) -> None:
 
 def leaked(rows: list[Row]) -> dict[tuple[str, str], int]:
     """How many examples of a split have something in common with another one, by its name."""
-    found: dict[tuple[str, str], int] = {}
+    told: dict[tuple[str, str], int] = {}
     for one, two in combinations(sorted({row["split"] for row in rows}), 2):
         for kind in ("content", "user_id", "session_id", "trace_id"):
             sides = {
-                split: [value(row, kind) for row in rows if row["split"] == split]
+                split: [values(row, kind) for row in rows if row["split"] == split]
                 for split in (one, two)
             }
-            both = [v for v in sides[one] if v is not None and v in sides[two]]
+            both = sum(bool(found & set[Any]().union(*sides[two])) for found in sides[one])
             if both:
-                found[f"same_{kind}", f"{one} / {two}"] = len(both)
-    return found
+                told[f"same_{kind}", f"{one} / {two}"] = both
+    return told
 
 
-def value(row: Row, kind: str) -> Any:
+def values(row: Row, kind: str) -> set[Any]:
+    """What an example has of a kind; a pair has that of both of its sides."""
     if kind == "content":
-        return row["age"], row["plan"], row["label"]
-    return CALLS[row["request_id"]].get(kind)
+        data = ("age", "plan", "label", "prompt", "chosen", "rejected")
+        return {json.dumps([row.get(name) for name in data])}
+    calls = [CALLS[row[key]] for key in ("request_id", "other_id") if row.get(key)]
+    return {call[kind] for call in calls if call.get(kind) is not None}
+
+
+def test_the_other_side_of_a_pair_leaks_too(built: Folder) -> None:
+    split = parse_split("user_id: train=0.5, test=0.5")
+    manifest = world.compiled(built, "dpo", "pairs-leaky", split=split)
+    rows = world.rows_of(built, manifest)
+    told = {(e["kind"], e["between"]): e["rows"] for e in manifest["leaks"]}
+    assert leaked(rows) == {key: n for key, n in told.items() if key[0] != "near_same_prompt"}
+    assert ("same_user_id", "test / train") in told
+    alone = leaked([{**row, "other_id": None} for row in rows])
+    assert ("same_user_id", "test / train") not in alone
 
 
 def test_a_label_from_the_future_is_told(built: Folder) -> None:

@@ -91,7 +91,8 @@ def calls() -> list[Row]:
                     "request_id": f"r{n:03}",
                     "ts": START + 600 * k + 30 * turn,
                     "model_version": f"v{n % 3}",
-                    "user_id": f"u{k % 17}",
+                    # Some questions are asked by two users.
+                    "user_id": f"u{(k + turn * (k % 4 == 1)) % 17}",
                     "session_id": f"s{k}" if k % 4 == 0 else f"s{k}-{turn}",
                     "item_id": f"item {n % 5}" if n % 11 else None,
                     "position": n % 3,

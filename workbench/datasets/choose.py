@@ -10,19 +10,18 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import duckdb
-
 from workbench import engine
-from workbench.cleaners import CleanerCall, near_duplicate_clusters_sql, parse_cleaner
+from workbench.cleaners import CleanerCall, parse_cleaner
 from workbench.datasets import store
 from workbench.datasets.pieces import CHARACTERS
 from workbench.datasets.relations import Relations, create
 from workbench.datasets.slice import Slice
+from workbench.datasets.splitting import split_sql
 from workbench.engine import identifier, literal
 from workbench.errors import ConfigError, DataError, suggest
 from workbench.project import Project
 from workbench.query import Build
-from workbench.samplers import SAMPLING_COLUMNS, Plan, draw, parse_sampler, random_number
+from workbench.samplers import SAMPLING_COLUMNS, Plan, draw, parse_sampler
 from workbench.training_formats import FormatCall
 
 _CANDIDATES = (*store.CARRIED, "label", "reason")
@@ -124,7 +123,14 @@ def choose(
         narrate("drawing")
         funnel += _draw(relations, chosen, sql)
         narrate("splitting")
-        _split(relations, chosen, payload.replace(_ROWS, "eligible_rows"), call, params, sql)
+        prompt, _ = call.format.asked(**params)
+        prompts = (
+            f"(SELECT example_id, CAST({prompt} AS VARCHAR) AS prompt "
+            f"FROM ({payload.replace(_ROWS, 'eligible_rows')}) "
+            "WHERE example_id IN (SELECT example_id FROM drawn))"
+        )
+        sql["split"] = split_sql(relations, chosen.split, chosen.seed, prompts)
+        _place(relations, sql["split"])
         sql["payload"], columns = _payload(relations, chosen, payload)
         return Chosen(relations, sql["payload"], columns, funnel, sql)
     except BaseException:
@@ -255,21 +261,12 @@ def _no_protected_score(relations: Relations, plan: Plan) -> None:
     Strata may be made of them, for their values do not.
     """
     scores = [p.score for p in (plan, *(part for _, part in plan.parts)) if p.score]
-    if not all(_seen(relations, score) for score in scores):
+    if not all(relations.sees(score) for score in scores):
         raise ConfigError(
             f"The score of the sampler cannot be worked out without columns that are "
             f"protected: {', '.join(relations.hidden)}.",
             "Name them among the columns of the slice if they may be trained on.",
         )
-
-
-def _seen(relations: Relations, expression: str) -> bool:
-    """Whether an expression can be worked out without columns that are protected."""
-    try:
-        relations.connection.execute(f"DESCRIBE SELECT {expression} FROM texts")
-    except duckdb.BinderException:
-        return not relations.hidden
-    return True
 
 
 def _within_budget(relations: Relations, chosen: Slice) -> dict[str, Any]:
@@ -298,73 +295,21 @@ def _within_budget(relations: Relations, chosen: Slice) -> dict[str, Any]:
     return {"step": "draw", "reason": "over_token_budget", "rows": -n, "unit": "examples"}
 
 
-def _split(
-    relations: Relations,
-    chosen: Slice,
-    rows: str,
-    call: FormatCall,
-    params: Mapping[str, Any],
-    sql: dict[str, str],
-) -> None:
-    split = chosen.split
-    if split is None:
-        query = "SELECT example_id, 'train' AS split, NULL::VARCHAR AS split_group FROM drawn"
-    elif split.by == "time":
-        # Rows of one time stay together.
-        query = (
-            f"SELECT example_id, {_parts(split.parts, 'place')} AS split, "
-            "CAST(ts AS VARCHAR) AS split_group FROM (SELECT d.example_id, r.ts, "
-            "(rank() OVER (ORDER BY r.ts NULLS FIRST) - 0.5) / count(*) OVER () AS place "
-            "FROM drawn d JOIN candidates c ON d.example_id = c.example_id "
-            "JOIN records r ON c.request_id = r.request_id)"
-        )
-    else:
-        shown = "split_group"
-        if split.by == "near_duplicates":
-            prompt, _ = call.format.asked(**params)
-            texts = (
-                f"(SELECT example_id, CAST({prompt} AS VARCHAR) AS prompt FROM ({rows}) "
-                "WHERE example_id IN (SELECT example_id FROM drawn))"
-            )
-            clusters = near_duplicate_clusters_sql(texts, "example_id", "prompt")
-            groups = f'SELECT "key" AS example_id, "cluster" AS split_group FROM ({clusters})'
-        else:
-            by = relations.build.expression(split.by)
-            if not _seen(relations, by):  # the groups stay together all the same
-                shown = "NULL::VARCHAR AS split_group"
-            known = relations.build.narrowest("enriched_inferences", by)
-            groups = (
-                f"SELECT example_id, CAST({by} AS VARCHAR) AS split_group FROM ("
-                f"SELECT r.*, d.example_id FROM drawn d "
-                "JOIN candidates c ON d.example_id = c.example_id "
-                f"JOIN {known} r ON c.request_id = r.request_id)"
-            )
-        u = random_number("grouped_by", f"split:{chosen.seed}")
-        query = (
-            f"SELECT example_id, {_parts(split.parts, u)} AS split, {shown} FROM ("
-            f"SELECT *, coalesce(split_group, example_id) AS grouped_by FROM ({groups}))"
-        )
-    sql["split"] = query
-    relations.execute(f"CREATE TEMP TABLE splits AS {query}")
+def _place(relations: Relations, split: str) -> None:
+    """Make ``chosen``: what was drawn, in its split, and in pieces that are read at once."""
+    relations.execute(f"CREATE TEMP TABLE splits AS {split}")
     sampled = ", ".join(f"d.{name}" for name in SAMPLING_COLUMNS)
+    # In the order of the lake a piece is in few of its row groups, and the others are not read.
     relations.execute(
         f"CREATE TEMP TABLE chosen AS SELECT c.*, {sampled}, s.split, s.split_group, "
         "CAST(sum(100 + coalesce(k.prompt_length + k.answer_length, 0) + "
-        "coalesce(o.answer_length, 0)) OVER (ORDER BY c.example_id ROWS UNBOUNDED PRECEDING) "
-        f"// {CHARACTERS} AS INTEGER) AS piece "
+        "coalesce(o.answer_length, 0)) OVER (ORDER BY n.row_id, c.example_id "
+        f"ROWS UNBOUNDED PRECEDING) // {CHARACTERS} AS INTEGER) AS piece "
         "FROM candidates c JOIN drawn d USING (example_id) JOIN splits s USING (example_id) "
+        "JOIN build.narrow.enriched_inferences n ON c.request_id = n.request_id "
         "LEFT JOIN text_keys k ON c.request_id = k.request_id "
         "LEFT JOIN text_keys o ON c.other_id = o.request_id"
     )
-
-
-def _parts(parts: tuple[tuple[str, float], ...], u: str) -> str:
-    """SQL of the part in which a number in (0, 1) falls."""
-    cases, upto = [], 0.0
-    for name, share in parts[:-1]:
-        upto += share
-        cases.append(f"WHEN {u} < {upto!r} THEN {literal(name)}")
-    return f"CASE {' '.join(cases)} ELSE {literal(parts[-1][0])} END"
 
 
 def _payload(relations: Relations, chosen: Slice, payload: str) -> tuple[str, dict[str, str]]:

@@ -39,14 +39,15 @@ def leaks(
         ``moved`` (in that split in the version before). Only what was found is listed, so an empty
         list is a clean one.
     """
-    connection = relations.connection
-    connection.execute(
+    known = [name for name in ("ts", *GROUPS) if name in relations.columns]
+    told = "".join(f", r.{name}" for name in known) + ("" if "ts" in known else ", NULL AS ts")
+    # Of a pair the other side is in the split, too.
+    relations.execute(
         "CREATE OR REPLACE TEMP TABLE placed AS SELECT k.example_id, k.split, "
-        "substr(k.content_hash, 1, 32) AS data_hash, "
-        "r.ts, c.label_ts"
-        + "".join(f", r.{name}" for name in GROUPS if name in relations.columns)
-        + " FROM choices k JOIN candidates c ON k.example_id = c.example_id "
-        "JOIN records r ON c.request_id = r.request_id"
+        f"substr(k.content_hash, 1, 32) AS data_hash, s.label_ts{told} FROM choices k "
+        "JOIN (SELECT example_id, label_ts, request_id FROM candidates UNION ALL "
+        "SELECT example_id, label_ts, other_id FROM candidates WHERE other_id IS NOT NULL) s "
+        "ON k.example_id = s.example_id JOIN records r ON s.request_id = r.request_id"
     )
     near = near_is_told(written["rows"], relations)
     clusters = near_duplicate_clusters_sql(
@@ -70,15 +71,13 @@ def leaks(
     for kind, column in tests.items():
         found += relations.run(
             f"SELECT {literal(kind)} AS kind, a.split || ' / ' || b.split AS between, "
-            "sum(a.n)::BIGINT AS rows FROM "
-            f"(SELECT split, {column} AS value, count(*) AS n FROM placed WHERE value IS NOT NULL "
-            "GROUP BY ALL) a JOIN "
-            f"(SELECT DISTINCT split, {column} AS value FROM placed) b "
-            "ON a.value = b.value AND a.split < b.split GROUP BY a.split, b.split ORDER BY 2"
+            "count(DISTINCT a.example_id) AS rows FROM placed a "
+            f"JOIN (SELECT DISTINCT split, {column} FROM placed) b "
+            f"ON a.{column} = b.{column} AND a.split < b.split GROUP BY a.split, b.split ORDER BY 2"
         ).to_pylist()
     found += relations.run(
         "SELECT 'label_from_the_future' AS kind, a.split || ' / ' || b.split AS between, "
-        "count(*) AS rows FROM placed a JOIN (SELECT split, min(ts) AS first_ts, "
+        "count(DISTINCT example_id) AS rows FROM placed a JOIN (SELECT split, min(ts) AS first_ts, "
         "max(ts) AS last_ts FROM placed GROUP BY split) b ON a.split <> b.split "
         "JOIN (SELECT split, max(ts) AS last_ts FROM placed GROUP BY split) o "
         "ON a.split = o.split AND o.last_ts <= b.first_ts "

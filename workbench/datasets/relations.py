@@ -60,6 +60,14 @@ class Relations:
         except duckdb.Error as error:
             raise plain_error(error, sql, self.build.relation_names) from error
 
+    def sees(self, expression: str) -> bool:
+        """Whether an expression can be worked out without columns that are protected."""
+        try:
+            self.connection.execute(f"DESCRIBE SELECT {expression} FROM texts")
+        except duckdb.BinderException:
+            return not self.hidden
+        return True
+
     def count(self, relation: str) -> int:
         """Count the rows of a relation, or of a query in brackets."""
         return int(engine.scalar(self.connection, f"SELECT count(*) FROM {relation}"))
