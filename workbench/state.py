@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import duckdb
@@ -17,7 +17,7 @@ import ibis.expr.types as ir
 import pyarrow as pa
 
 from workbench import contract
-from workbench.engine import identifier, literal, sql_of
+from workbench.engine import identifier, literal, sql_of, sql_over
 from workbench.metrics import (
     CELL_SUMS,
     SIZES,
@@ -61,14 +61,20 @@ def create(connection: duckdb.DuckDBPyConnection, backend: Any) -> None:
     backend
         The same connection, wrapped for Ibis.
     """
-    for name, state in states(backend.table("enriched_inferences", database="narrow")).items():
+    rows = backend.table("enriched_inferences", database="narrow")
+    for name in ("metric_state", "metric_sums"):
         columns = contract.table(name).columns.values()
         cast = ", ".join(f"CAST({identifier(c.name)} AS {c.type}) AS {c.name}" for c in columns)
         # In this order a window, or a few metrics, are read without the rest.
         order = "day, bin, y" if name == "metric_state" else "metric, day"
         connection.execute(
-            f"CREATE TABLE narrow.{name} AS SELECT {cast} FROM ({sql_of(state)}) ORDER BY {order}"
+            f"CREATE TABLE narrow.{name} AS SELECT {cast} "
+            f"FROM ({sql_over(rows, name, partial(_state, rows, name))}) ORDER BY {order}"
         )
+
+
+def _state(enriched: ir.Table, name: str) -> ir.Table:
+    return states(enriched)[name]
 
 
 def combined(plus: Sequence[ir.Table], minus: Sequence[ir.Table] = ()) -> ir.Table:
