@@ -340,8 +340,7 @@ def test_every_join_is_here() -> None:
     assert set(CONTEXTS) >= {name for name in contexts.names() if name not in ("explain",)}
 
 
-@pytest.mark.parametrize("seed", range(2))
-@pytest.mark.parametrize("forget", ["what happened", "what was known"])
+@pytest.mark.parametrize(("forget", "seed"), [("what happened", 0), ("what was known", 1)])
 def test_nothing_that_came_after_changes_what_was_known(
     tmp_path: Path, seed: int, forget: str
 ) -> None:
@@ -371,7 +370,7 @@ def test_nothing_that_came_after_changes_what_was_known(
     assert some > 20
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", [1])
 def test_order_and_splitting_of_files_change_nothing(tmp_path: Path, seed: int) -> None:
     given = world(seed)
     choose = random.Random(seed)
