@@ -45,12 +45,15 @@ class Lake:
     folder
         Where in it the tables are.
     row_group_rows
-        Rows that are held in memory before they are written; the library's choice when None.
+        Rows that are encoded at once; the library's choice when None.
+    file_bytes
+        Size of a file, which is held in memory until it is whole.
     """
 
     state: Path
     folder: str = "lake"
     row_group_rows: int | None = None
+    file_bytes: int = _TARGET_FILE_BYTES
 
     def uri(self, table: str) -> str:
         """Path of a table's folder."""
@@ -173,7 +176,7 @@ class Lake:
         try:
             DeltaTable(uri).alter.set_table_properties({"delta.appendOnly": "false"})
             write_deltalake(
-                DeltaTable(uri), data, mode="overwrite", target_file_size=_TARGET_FILE_BYTES
+                DeltaTable(uri), data, mode="overwrite", target_file_size=self.file_bytes
             )
             DeltaTable(uri).alter.set_table_properties({"delta.appendOnly": "true"})
             delta = DeltaTable(uri)
@@ -211,7 +214,7 @@ class Lake:
             mode="append",
             schema_mode=None if new else "merge",
             configuration=_CONFIGURATION if new else None,
-            target_file_size=_TARGET_FILE_BYTES,
+            target_file_size=self.file_bytes,
             # The library's type leaves out None, which is its default.
             writer_properties=cast("WriterProperties", properties),
             commit_properties=CommitProperties(

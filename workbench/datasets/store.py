@@ -44,6 +44,7 @@ _VERSION = re.compile(r"v(\d+)\.(\d+)")
 _TAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,60}")
 #: A row of a training set may hold long texts: few are held in memory before they are written.
 _ROW_GROUP = 10_000
+_FILE_BYTES = 48 * 1024 * 1024
 
 
 def remove_folder(path: Path) -> None:
@@ -102,7 +103,8 @@ class Dataset:
     @property
     def lake(self) -> Lake:
         """Its Delta tables."""
-        return Lake(self.state, f"{FOLDER}/{self.name}", row_group_rows=_ROW_GROUP)
+        folder = f"{FOLDER}/{self.name}"
+        return Lake(self.state, folder, row_group_rows=_ROW_GROUP, file_bytes=_FILE_BYTES)
 
     @contextmanager
     def writing(self) -> Iterator[None]:
