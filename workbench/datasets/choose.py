@@ -299,14 +299,12 @@ def _place(relations: Relations, split: str) -> None:
     """Make ``chosen``: what was drawn, in its split, and in pieces that are read at once."""
     relations.execute(f"CREATE TEMP TABLE splits AS {split}")
     sampled = ", ".join(f"d.{name}" for name in SAMPLING_COLUMNS)
-    # In the order of the lake a piece is in few of its row groups, and the others are not read.
     relations.execute(
         f"CREATE TEMP TABLE chosen AS SELECT c.*, {sampled}, s.split, s.split_group, "
         "CAST(sum(100 + coalesce(k.prompt_length + k.answer_length, 0) + "
-        "coalesce(o.answer_length, 0)) OVER (ORDER BY n.row_id, c.example_id "
+        "coalesce(o.answer_length, 0)) OVER (ORDER BY c.example_id "
         f"ROWS UNBOUNDED PRECEDING) // {CHARACTERS} AS INTEGER) AS piece "
         "FROM candidates c JOIN drawn d USING (example_id) JOIN splits s USING (example_id) "
-        "JOIN build.narrow.enriched_inferences n ON c.request_id = n.request_id "
         "LEFT JOIN text_keys k ON c.request_id = k.request_id "
         "LEFT JOIN text_keys o ON c.other_id = o.request_id"
     )
