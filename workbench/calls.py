@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol, TypeVar
 
 from workbench.errors import ConfigError
-from workbench.guide import Param
+from workbench.guide import Param, check_params
 from workbench.registry import Registry
 
 
@@ -83,6 +83,22 @@ def read_call(
                 f"Put a text in quotes: {keyword.arg}={given!r}.",
             ) from None
     return entry, params
+
+
+def parse_call(
+    text: str, registry: Registry[P], *, noun: str, example: str
+) -> tuple[P, dict[str, Any]]:
+    """Like `read_call`, with all parameters: checked, and with the defaults of the others."""
+    entry, given = read_call(text, registry, noun=noun, example=example)
+    return entry, check_params(entry.name, entry.params, given)
+
+
+def checked_params(
+    params: Mapping[str, Any], expressions: Iterable[str], check: Callable[[str], str]
+) -> dict[str, Any]:
+    """All parameters; `check` takes each SQL expression and returns what to use for it."""
+    typed = {name: check(text) for name in expressions if (text := str(params[name])).strip()}
+    return {**params, **typed}
 
 
 def write_call(entry: Parametrised, params: Mapping[str, Any]) -> str:

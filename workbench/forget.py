@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,18 +22,14 @@ import duckdb
 from workbench import engine
 from workbench.build.lock import writing
 from workbench.datasets import store
-from workbench.engine import identifier, list_literal, literal
+from workbench.engine import identifier, literal
 from workbench.errors import ConfigError, NotFoundError
-from workbench.ingest.forgotten import FILE, hashes_sql
+from workbench.ingest.forgotten import FILE, hashes_sql, ids_among
 from workbench.lake import Lake
 from workbench.project import Project
 
 #: What was erased and when, in the state folder; the ids are hashed.
 LOG = "forgotten.json"
-_KEYS = (
-    "request_id", "user_id", "rater_id", "session_id", "chosen_id", "rejected_id", "alias",
-    "parent_id", "retracts", "feedback_id",
-)  # fmt: skip
 
 
 def forget(
@@ -78,7 +75,10 @@ def forget(
         order = sorted(lake.tables(), key=lambda name: (name == "inferences", name == "feedback"))
         for table in (name for name in order if name != "ingests"):
             narrate(f"looking through {table}")
-            erased = _erase(connection, lake, table, user)
+            relation = lake.relation(table)
+            if relation is None:
+                continue
+            erased = _erase(connection, lake, table, _condition(connection, relation, user))
             if erased:
                 rows[table] = erased
         versions = []
@@ -93,7 +93,7 @@ def forget(
                 "inferences'",
             )
         # What pages prepared for download.
-        store.remove_folder(project.state / "exports")
+        shutil.rmtree(project.state / "exports", ignore_errors=True)
         builds = _remove_builds(project.state)
         done = {
             "rows": rows,
@@ -115,7 +115,7 @@ def _find(connection: duckdb.DuckDBPyConnection, lake: Lake, user: str) -> None:
         ("feedback", "feedback_id", ("user_id", "rater_id", "request_id")),
     )
     for table, key, by in wanted:
-        relation = _relation(lake, table)
+        relation = lake.relation(table)
         if relation is None:
             continue
         columns = engine.columns_of(connection, relation)
@@ -129,18 +129,10 @@ def _find(connection: duckdb.DuckDBPyConnection, lake: Lake, user: str) -> None:
             )
 
 
-def _relation(lake: Lake, table: str) -> str | None:
-    files = [str(lake.state / name) for name in lake.files(table)]
-    if not files:
-        return None
-    return f"read_parquet({list_literal(files)}, union_by_name = true, hive_partitioning = false)"
-
-
 def _condition(connection: duckdb.DuckDBPyConnection, relation: str, user: str) -> str:
     """SQL of whether a row of a table is one of the user's."""
     columns = engine.columns_of(connection, relation)
-    keys = [name for name in columns if name in _KEYS or name.startswith("__key")]
-    parts = [f"{identifier(name)} IN (SELECT id FROM erased_ids)" for name in keys]
+    parts = [f"{identifier(name)} IN (SELECT id FROM erased_ids)" for name in ids_among(columns)]
     if "raw" in columns:
         parts.append(f"regexp_matches(raw, {literal(_word(user))})")
     return " OR ".join(f"coalesce({part}, false)" for part in parts) or "false"
@@ -152,16 +144,14 @@ def _word(user: str) -> str:
     return rf"(^|[^A-Za-z0-9_.@-]){escaped}($|[^A-Za-z0-9_.@-]|\.($|[^A-Za-z0-9]))"
 
 
-def _erase(connection: duckdb.DuckDBPyConnection, lake: Lake, table: str, user: str) -> int:
-    relation = _relation(lake, table)
-    if relation is None:
-        return 0
-    condition = _condition(connection, relation, user)
-    erased = int(engine.scalar(connection, f"SELECT count(*) FROM {relation} WHERE {condition}"))
+def _erase(connection: duckdb.DuckDBPyConnection, lake: Lake, table: str, condition: str) -> int:
+    """Take the rows for which the condition holds out of a table; how many they were."""
+    relation = lake.relation(table)
+    erased = engine.scalar(connection, f"SELECT count(*) FROM {relation} WHERE {condition}")
     if erased:
         query = f"SELECT * FROM {relation} WHERE NOT ({condition})"
         lake.rewrite(table, connection.execute(query).to_arrow_reader(10_000))
-    return erased
+    return int(erased)
 
 
 def _folders(state: Path) -> list[str]:
@@ -176,8 +166,8 @@ def _erase_dataset(
     """Erase the user from a dataset; the versions that held something of the user."""
     with dataset.writing():
         lake = dataset.lake
-        relation = _relation(lake, "examples")
-        choices = _relation(lake, "choices")
+        relation = lake.relation("examples")
+        choices = lake.relation("choices")
         if relation is None or choices is None:
             return []
         columns = engine.columns_of(connection, relation)
@@ -189,23 +179,18 @@ def _erase_dataset(
             "CREATE OR REPLACE TEMP TABLE erased_examples AS SELECT DISTINCT example_id "
             f"FROM {relation} WHERE {' OR '.join(f'coalesce({part}, false)' for part in mine)}"
         )
-        inside = (
-            "(example_id IN (SELECT example_id FROM erased_examples) "
-            f"OR coalesce(split_group = {literal(user)}, false))"
-        )
+        example = "example_id IN (SELECT example_id FROM erased_examples)"
+        inside = f"({example} OR coalesce(split_group = {literal(user)}, false))"
         found = connection.execute(
             f"SELECT compile_id, count(*) FROM {choices} WHERE {inside} GROUP BY 1"
         ).fetchall()
-        hit = dict(found)
-        for table, condition in (
-            ("choices", inside),
-            ("examples", "example_id IN (SELECT example_id FROM erased_examples)"),
-        ):
-            rows = _relation(lake, table)
-            if engine.scalar(connection, f"SELECT count(*) FROM {rows} WHERE {condition}"):
-                query = f"SELECT * FROM {rows} WHERE NOT ({condition})"
-                lake.rewrite(table, connection.execute(query).to_arrow_reader(10_000))
-        return dataset.withdraw(hit, lambda text: re.sub(_word(user), r"\1[erased]\2", text))
+        # First, or a run that was killed in between would leave a version that lacks examples.
+        withdrawn = dataset.withdraw(
+            dict(found), lambda text: re.sub(_word(user), r"\1[erased]\2", text)
+        )
+        _erase(connection, lake, "choices", inside)
+        _erase(connection, lake, "examples", example)
+        return withdrawn
 
 
 def _remove(folder: Path, connection: duckdb.DuckDBPyConnection, user: str) -> list[str]:
@@ -266,9 +251,7 @@ def _log(
             **done,
         }
     )
-    waiting = path.with_suffix(".unfinished")
-    waiting.write_text(json.dumps(entries, indent=1) + "\n", encoding="utf-8")
-    waiting.replace(path)
+    store.write_whole(path, entries)
 
 
 def _mentioned(project: Project, user: str) -> list[str]:

@@ -21,6 +21,7 @@ from deltalake import (
 )
 from deltalake.exceptions import DeltaError, TableNotFoundError
 
+from workbench.engine import list_literal
 from workbench.errors import DataError
 
 # Old versions must stay readable for as long as a dataset is compiled from them: the defaults
@@ -94,6 +95,15 @@ class Lake:
         rows = actions.select(sorted({"path", order})).to_pylist()
         rows.sort(key=lambda row: (row[order] is None, row[order], row["path"]))
         return [f"{self.folder}/{table}/{row['path']}" for row in rows]
+
+    def relation(self, table: str) -> str | None:
+        """SQL of the rows of a table's newest version; None where it has no files."""
+        paths = [str(self.state / name) for name in self.files(table)]
+        if not paths:
+            return None
+        return (
+            f"read_parquet({list_literal(paths)}, union_by_name = true, hive_partitioning = false)"
+        )
 
     def rows(self, table: str) -> int:
         """Rows of the newest version, from the log alone."""

@@ -130,9 +130,9 @@ def compile(stage):
     elif stage == "choices written":
         lake.write_deltalake = after(lake.write_deltalake, 2)
     elif stage == "manifest not renamed":
-        store._write_whole = die
+        store.write_whole = die
     elif stage == "manifest renamed":
-        store._write_whole = after(store._write_whole, 1)
+        store.write_whole = after(store.write_whole, 1)
     compile_dataset(project, name, Slice(where=where), "kto", narrate=narrate)
 
 for stage in ("cleaning", "writing", "examples written", "choices written",

@@ -17,8 +17,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from workbench import guide
-from workbench.calls import read_call, write_call
+from workbench.calls import parse_call, write_call
 from workbench.guide import Param
 from workbench.project import Cleaning
 from workbench.registry import Registry
@@ -42,6 +41,8 @@ class Cleaner:
     mask
         From the project's cleaning, a column of ``examples``, an expression of such a text and all
         parameters, the expression of the masked text; None where it masks nothing.
+    configured
+        From the project's cleaning, whether it can leave out anything.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Cleaner:
     params: Mapping[str, Param] = field(default_factory=dict)
     drop: Callable[..., str]
     mask: Callable[..., str] | None = None
+    configured: Callable[[Cleaning], bool] = lambda _: True
 
 
 cleaners: Registry[Cleaner] = Registry("workbench.cleaners", "cleaner", label="cleaner")
@@ -135,7 +137,5 @@ def parse_cleaner(text: str) -> CleanerCall:
     ConfigError
         If the cleaner, a parameter or a value is unknown.
     """
-    cleaner, given = read_call(
-        text, cleaners, noun="a cleaner", example="near_duplicates(threshold=0.9)"
-    )
-    return CleanerCall(cleaner, guide.check_params(cleaner.name, cleaner.params, given))
+    example = "near_duplicates(threshold=0.9)"
+    return CleanerCall(*parse_call(text, cleaners, noun="a cleaner", example=example))

@@ -37,4 +37,5 @@ cleaner = Cleaner(
     "`[cleaning.patterns.NAME]`; without any, nothing is left out or masked.",
     drop=_drop,
     mask=_mask,
+    configured=lambda cleaning: any(entry.action == "drop" for entry in cleaning.patterns),
 )

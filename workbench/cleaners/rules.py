@@ -25,4 +25,5 @@ cleaner = Cleaner(
     "that does). The conditions are those of `[cleaning.rules.NAME]`; without any, nothing is left "
     "out.",
     drop=_drop,
+    configured=lambda cleaning: bool(cleaning.rules),
 )

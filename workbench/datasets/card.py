@@ -5,9 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import ibis
+import ibis.expr.types as ir
+import pyarrow as pa
+
 from workbench.datasets.leaks import NEAR_ROWS
 from workbench.datasets.relations import Relations
-from workbench.engine import identifier
+from workbench.engine import identifier, sql_of
+from workbench.metrics import evaluate, without_intervals
 from workbench.query import Build
 from workbench.training_formats import parse_training_format
 
@@ -15,17 +20,18 @@ from workbench.training_formats import parse_training_format
 COHORTS = ("model_version", "cohort", "channel", "device")
 _VALUES = 12
 
-_BESIDE = """
-SELECT count(*) AS n, count(label) AS n_labelled, avg(CAST(positive AS DOUBLE)) AS positive_share,
-  avg(reward) AS mean_reward, avg(CAST(correct AS DOUBLE)) AS accuracy,
-  avg(calibration_p) FILTER ({pair}) AS mean_score, avg(calibration_y) FILTER ({pair}) AS outcome,
-  avg(pow(calibration_p - calibration_y, 2)) FILTER ({pair}) AS brier_score
-FROM {rows} r"""
-_ECE = """
-SELECT sum(abs(p - y)) / sum(n) AS ece FROM (
-  SELECT count(*) AS n, sum(calibration_p) AS p, sum(calibration_y) AS y
-  FROM {rows} r WHERE {pair} GROUP BY prob_bin)"""
+#: Figures of the card by the metrics that they are.
+_METRICS = {
+    "positive_share": "base_rate",
+    "mean_reward": "reward_mean",
+    "accuracy": "accuracy",
+    "brier_score": "brier_score",
+    "ece": "ece",
+}
 _PAIR = "calibration_p IS NOT NULL AND calibration_y IS NOT NULL AND NOT isnan(calibration_p)"
+_SIZES = f"""
+SELECT count(*) AS n, count(label) AS n_labelled, avg(calibration_p) FILTER ({_PAIR}) AS mean_score,
+  avg(calibration_y) FILTER ({_PAIR}) AS outcome FROM """
 
 
 def describe(
@@ -65,15 +71,14 @@ def describe(
         "count(*) - count(sample_weight) AS rows_without FROM chosen"
     ).to_pylist()[0]
     population = "narrow.enriched_inferences"
-    inside = (
-        "(SELECT r.* FROM narrow.enriched_inferences r "
-        "SEMI JOIN chosen c ON r.request_id = c.request_id)"
+    relations.execute(
+        f"CREATE OR REPLACE TEMP VIEW inside AS SELECT r.* FROM {population} r "
+        "SEMI JOIN chosen c ON r.request_id = c.request_id"
     )
-    beside = {}
-    for name, rows in {"population": population, "slice": inside}.items():
-        figures = relations.run(_BESIDE.format(rows=rows, pair=_PAIR)).to_pylist()[0]
-        figures |= relations.run(_ECE.format(rows=rows, pair=_PAIR)).to_pylist()[0]
-        beside[name] = figures
+    beside = {
+        name: _figures(relations, build, rows)
+        for name, rows in {"population": population, "slice": "inside"}.items()
+    }
     cohorts = {}
     for name in (name for name in COHORTS if name in relations.columns):
         found = relations.run(
@@ -95,6 +100,20 @@ def describe(
             f"AS chosen_longer FROM ({payload})"
         ).to_pylist()[0]
     return {"counts": counts, "weights": weights, "beside": beside, "cohorts": cohorts, **more}
+
+
+def _figures(relations: Relations, build: Build, rows: str) -> dict[str, Any]:
+    """Sizes and metrics of the rows of a relation, without intervals."""
+    sizes = relations.run(_SIZES + rows).to_pylist()[0]
+    narrow = build.table("enriched_inferences", narrow=True)
+    asked = ibis.table(narrow.schema(), name="rows_beside")
+
+    def run(expression: ir.Table) -> pa.Table:
+        return relations.run(f"WITH rows_beside AS (FROM {rows}) FROM ({sql_of(expression)})")
+
+    with without_intervals():
+        found = evaluate(asked, list(_METRICS.values()), execute=run)
+    return {**sizes, **{name: row["value"] for name, row in zip(_METRICS, found, strict=True)}}
 
 
 def card(manifest: Mapping[str, Any]) -> str:

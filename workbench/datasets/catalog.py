@@ -131,14 +131,7 @@ class Slices:
             relations = made.relations
             try:
                 rows = relations.count("chosen")
-                # The texts of the others are not read.
-                relations.execute(
-                    "DELETE FROM chosen WHERE example_id NOT IN (SELECT example_id FROM chosen "
-                    f"ORDER BY example_id LIMIT {int(limit)})"
-                )
-                first = relations.run(
-                    f"SELECT * FROM ({made.payload}) ORDER BY example_id"
-                ).to_pylist()
+                first = made.first(limit).to_pylist()
             finally:
                 relations.connection.close()
             return {
@@ -231,7 +224,7 @@ class Datasets:
             manifest = self.show(what)
         else:
             manifest = store.read_manifest(Path(what))
-            known = store.Dataset(self.folder / STATE_NAME, manifest["dataset"]).manifests()
+            known = versions.dataset_of(self.folder, manifest["dataset"]).manifests()
             if all(each["compile_id"] != manifest["compile_id"] for each in known):
                 return restore(self.folder, manifest, narrate)
         reproduce(self.folder, manifest, narrate)

@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import pyarrow as pa
+
 from workbench import engine
 from workbench.cleaners import CleanerCall, parse_cleaner
 from workbench.datasets import store
@@ -58,6 +60,16 @@ class Chosen:
     columns: Mapping[str, str]
     funnel: list[dict[str, Any]]
     sql: Mapping[str, str]
+
+    def first(self, n: int) -> pa.Table:
+        """Read the first examples by their ids; the others are not chosen any more."""
+        # The texts of the others are not read.
+        self.relations.execute(
+            "DELETE FROM chosen WHERE example_id NOT IN "
+            f"(SELECT example_id FROM chosen ORDER BY example_id LIMIT {int(n)})"
+        )
+        found: pa.Table = self.relations.run(f"SELECT * FROM ({self.payload}) ORDER BY example_id")
+        return found
 
 
 def choose(
@@ -196,11 +208,12 @@ def _clean(
     )
     steps = []
     for place, cleaner in enumerate(cleaning):
+        # What is not configured costs no reading.
+        if not cleaner.cleaner.configured(project.cleaning):
+            continue
         query = cleaner.drop_sql(
             project.cleaning, records="enriched_inferences", checked=relations.build.expression
         )
-        if not _drops(project, cleaner.cleaner.name):
-            continue
         sql[f"clean {place + 1}: {cleaner}"] = query
         relations.execute(
             f"INSERT INTO cleaned SELECT {place}, {literal(str(cleaner))}, example_id, reason, "
@@ -220,15 +233,6 @@ def _clean(
             for row in found
         ]  # fmt: skip
     return steps
-
-
-def _drops(project: Project, name: str) -> bool:
-    """Whether a cleaner can leave anything out: what is not configured costs no reading."""
-    if name == "rules":
-        return bool(project.cleaning.rules)
-    if name == "patterns":
-        return any(entry.action == "drop" for entry in project.cleaning.patterns)
-    return True
 
 
 def _draw(relations: Relations, chosen: Slice, sql: dict[str, str]) -> list[dict[str, Any]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import shutil
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -44,7 +45,7 @@ def opened(project: Project, build_id: str | None = None) -> Iterator[Build]:
         ) as build:
             yield build
     finally:
-        store.remove_folder(temp)
+        shutil.rmtree(temp, ignore_errors=True)
 
 
 def _sweep(project: Project) -> None:
@@ -53,7 +54,7 @@ def _sweep(project: Project) -> None:
         try:
             os.kill(int(folder.name.split("-")[1]), 0)
         except (ProcessLookupError, ValueError):
-            store.remove_folder(folder)
+            shutil.rmtree(folder, ignore_errors=True)
         except PermissionError:
             continue
 

@@ -13,7 +13,6 @@ import json
 import os
 import re
 import secrets
-import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -45,11 +44,6 @@ _TAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,60}")
 #: A row of a training set may hold long texts: few are held in memory before they are written.
 _ROW_GROUP = 10_000
 _FILE_BYTES = 48 * 1024 * 1024
-
-
-def remove_folder(path: Path) -> None:
-    """Remove a folder and what is in it, if it is there."""
-    shutil.rmtree(path, ignore_errors=True)
 
 
 def names(state: Path) -> list[str]:
@@ -187,7 +181,7 @@ class Dataset:
                 told["erased"] = manifest.get("erased", 0) + lost
                 withdrawn.append(f"{self.name}@{manifest['version']}")
             if lost or told != manifest:
-                _write_whole(path, told)
+                write_whole(path, told)
         return withdrawn
 
     def tag(self, tag: str, version: str | None = None) -> str:
@@ -197,7 +191,7 @@ class Dataset:
                 f"A version cannot be tagged {tag!r}.", "Use letters, digits, _, . and -."
             )
         found = str(self.manifest(version)["version"])
-        _write_whole(self.folder / "tags.json", {**self.tags(), tag: found})
+        write_whole(self.folder / "tags.json", {**self.tags(), tag: found})
         return found
 
     def check_format(self, name: str) -> None:
@@ -222,10 +216,15 @@ class Dataset:
 
     def relation(self, table: str) -> str:
         """SQL of a table of the dataset."""
-        files = list_literal(str(path) for path in self.files(table))
-        return f"read_parquet({files}, union_by_name = true)"
+        found = self.lake.relation(table)
+        if found is None:
+            raise NotFoundError(
+                f"The dataset {self.name!r} has no {table}.",
+                f"Compile it with: workbench dataset compile {self.name}",
+            )
+        return found
 
-    def snapshot_sql(self, manifest: Mapping[str, Any], columns: str = "*") -> str:
+    def snapshot_sql(self, manifest: Mapping[str, Any]) -> str:
         """SQL of the examples of a version, without an order."""
         chosen = (
             f"(SELECT * FROM {self.relation('choices')} "
@@ -234,9 +233,9 @@ class Dataset:
         own = ", ".join(f"c.{name}" for name in ("split", "split_group", *SAMPLING_COLUMNS))
         data = ", ".join(f"e.{identifier(name)}" for name in (*CARRIED, *manifest["columns"]))
         return (
-            f"SELECT {columns} FROM (SELECT {data}, c.revision, {own}, e.content_hash "
+            f"SELECT {data}, c.revision, {own}, e.content_hash "
             f"FROM {chosen} c JOIN {self.relation('examples')} e "
-            "ON c.example_id = e.example_id AND c.written_in = e.compile_id)"
+            "ON c.example_id = e.example_id AND c.written_in = e.compile_id"
         )
 
     def append(
@@ -332,11 +331,8 @@ class Dataset:
 
     def _known(self, connection: duckdb.DuckDBPyConnection, compiles: Sequence[str]) -> None:
         """The newest published revision of each example."""
-        rows = (
-            self.relation("examples")
-            if compiles and self.lake.version("examples") is not None
-            else "(SELECT '' AS example_id, 0 AS revision, '' AS content_hash, '' AS compile_id)"
-        )
+        nothing = "(SELECT '' AS example_id, 0 AS revision, '' AS content_hash, '' AS compile_id)"
+        rows = self.lake.relation("examples") or nothing
         connection.execute(
             "CREATE OR REPLACE TEMP TABLE known AS SELECT example_id, max(revision) AS revision, "
             "arg_max(content_hash, revision) AS content_hash, "
@@ -369,7 +365,7 @@ class Dataset:
         }
         path = self.folder / "versions" / f"{version}.json"
         path.parent.mkdir(exist_ok=True)
-        _write_whole(path, whole)
+        write_whole(path, whole)
         for tag in tags:
             self.tag(tag, version)
         return whole
@@ -388,7 +384,7 @@ def _number(version: str) -> tuple[int, int]:
     return (int(match[1]), int(match[2])) if match else (0, 0)
 
 
-def _write_whole(path: Path, value: Any) -> None:
+def write_whole(path: Path, value: Any) -> None:
     """Write JSON so that it is there whole or not at all."""
     partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
     text = json.dumps(value, ensure_ascii=False, indent=1, default=str)

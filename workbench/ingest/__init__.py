@@ -218,8 +218,5 @@ def _check(
 def _stored_types(
     connection: duckdb.DuckDBPyConnection, lake: Lake, source: Source
 ) -> dict[str, str]:
-    files = [str(lake.state / name) for name in lake.files(source.table)]
-    if not files:
-        return {}
-    relation = f"read_parquet({engine.list_literal(files)}, union_by_name = true)"
-    return engine.columns_of(connection, relation)
+    relation = lake.relation(source.table)
+    return {} if relation is None else engine.columns_of(connection, relation)

@@ -77,12 +77,10 @@ def begin(
         table: lake.transactions(table, list(keys.values()))
         for table in (source.table, "quarantine")
     }
-    files = [str(lake.state / name) for name in lake.files("ingests")]
+    readings = lake.relation("ingests")
     newest = 0
-    if files:
-        newest = engine.scalar(
-            connection, f"SELECT max(ingest_id) FROM read_parquet({engine.list_literal(files)})"
-        )
+    if readings:
+        newest = engine.scalar(connection, f"SELECT max(ingest_id) FROM {readings}")
     fresh = max(newest + 1, time.time_ns() // 1000)
     found = {key: number for table in written.values() for key, number in table.items()}
     return Commit(
@@ -186,14 +184,13 @@ def register(
     connection: duckdb.DuckDBPyConnection, lake: Lake
 ) -> list[tuple[str, Record, dict[str, str]]]:
     """All readings, oldest first: lake table, record, columns of the source."""
-    files = [str(lake.state / name) for name in lake.files("ingests")]
-    if not files:
+    readings = lake.relation("ingests")
+    if readings is None:
         return []
     names = list(Record.__dataclass_fields__)
     listed = ", ".join(names)
     rows = connection.execute(
-        f'SELECT "table", columns, {listed} FROM read_parquet({engine.list_literal(files)}) '
-        "ORDER BY ingest_id"
+        f'SELECT "table", columns, {listed} FROM {readings} ORDER BY ingest_id'
     ).fetchall()
     return [
         (table, Record(**dict(zip(names, values, strict=True))), json.loads(columns))

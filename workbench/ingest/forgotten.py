@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import duckdb
@@ -14,7 +15,10 @@ from workbench.ingest.mapping import CHECKED, REASON
 
 #: Hashes of the ids that were erased, in the state folder: who they were is not kept.
 FILE = "forgotten.parquet"
-_IDS = ("request_id", "user_id", "rater_id", "chosen_id", "rejected_id", "alias", "retracts")
+_IDS = (
+    "request_id", "user_id", "rater_id", "session_id", "chosen_id", "rejected_id", "alias",
+    "parent_id", "retracts", "feedback_id",
+)  # fmt: skip
 _WORD = r"[^\s\"'',;:{}()\[\]]+"
 
 
@@ -22,6 +26,11 @@ def hashes_sql(state: Path) -> str | None:
     """Query of ``hash``: the sha256 of each id that was erased; None where none was."""
     path = state / FILE
     return f"SELECT hash FROM read_parquet({literal(str(path))})" if path.exists() else None
+
+
+def ids_among(columns: Iterable[str]) -> list[str]:
+    """Those columns of a lake table that hold ids, by which a row belongs to somebody."""
+    return [name for name in columns if name in _IDS or name.startswith(KEY)]
 
 
 def leave_out(connection: duckdb.DuckDBPyConnection, state: Path, refused: str) -> int:
@@ -45,8 +54,9 @@ def leave_out(connection: duckdb.DuckDBPyConnection, state: Path, refused: str) 
     if hashes is None:
         return 0
     columns = engine.columns_of(connection, CHECKED)
-    ids = [name for name in columns if name in _IDS or name.startswith(KEY)]
-    named = [f"coalesce(sha256({identifier(name)}) IN ({hashes}), false)" for name in ids]
+    named = [
+        f"coalesce(sha256({identifier(name)}) IN ({hashes}), false)" for name in ids_among(columns)
+    ]
     # A row that could not be read has no ids, only its text.
     words = f"list_transform(regexp_extract_all({RAW}, {literal(_WORD)}), lambda w: sha256(w))"
     in_text = f"coalesce(list_has_any({words}, (SELECT list(hash) FROM ({hashes}))), false)"

@@ -7,8 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from workbench import guide
-from workbench.calls import read_call, write_call
+from workbench.calls import checked_params, parse_call, write_call
 from workbench.errors import ConfigError
 from workbench.guide import Param
 from workbench.registry import Registry
@@ -147,13 +146,9 @@ class SamplerCall:
 
     def plan(self, checked: Callable[[str], str] = str) -> Plan:
         """How to draw; `checked` takes each SQL expression and returns what to use for it."""
-        typed = {
-            name: checked(text)
-            for name in self.sampler.expressions
-            if (text := str(self.params[name])).strip()
-        }
+        params = checked_params(self.params, self.sampler.expressions, checked)
         mixed = {name: _mix(self.params[name], checked) for name in self.sampler.mixes}
-        return self.sampler.plan(**{**self.params, **typed, **mixed})
+        return self.sampler.plan(**{**params, **mixed})
 
 
 def _mix(text: str, checked: Callable[[str], str]) -> tuple[tuple[float, Plan], ...]:
@@ -185,7 +180,5 @@ def parse_sampler(text: str) -> SamplerCall:
     ConfigError
         If the sampler, a parameter or a value is unknown.
     """
-    sampler, given = read_call(
-        text, samplers, noun="a sampler", example="uncertainty(score='entropy')"
-    )
-    return SamplerCall(sampler, guide.check_params(sampler.name, sampler.params, given))
+    example = "uncertainty(score='entropy')"
+    return SamplerCall(*parse_call(text, samplers, noun="a sampler", example=example))

@@ -6,8 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from workbench import guide
-from workbench.calls import read_call, write_call
+from workbench.calls import checked_params, parse_call, write_call
 from workbench.errors import ConfigError, suggest
 from workbench.guide import Param
 from workbench.registry import Registry
@@ -131,12 +130,7 @@ class FormatCall:
 
     def checked(self, check: Callable[[str], str] = str) -> dict[str, Any]:
         """All parameters; `check` takes each SQL expression and returns what to use for it."""
-        typed = {
-            name: check(text)
-            for name in self.format.expressions
-            if (text := str(self.params[name])).strip()
-        }
-        return {**self.params, **typed}
+        return checked_params(self.params, self.format.expressions, check)
 
 
 def parse_training_format(text: str) -> FormatCall:
@@ -147,7 +141,7 @@ def parse_training_format(text: str) -> FormatCall:
     ConfigError
         If the format, a parameter or a value is unknown.
     """
-    found, given = read_call(
-        text, training_formats, noun="a training format", example="kto(good='reward >= 0.75')"
+    example = "kto(good='reward >= 0.75')"
+    return FormatCall(
+        *parse_call(text, training_formats, noun="a training format", example=example)
     )
-    return FormatCall(found, guide.check_params(found.name, found.params, given))

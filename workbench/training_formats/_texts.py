@@ -68,6 +68,36 @@ MISSING = (
 UNLABELLED = "coalesce(r.label_reason, 'no_label')"
 
 
+def of_each_inference(
+    label: str, reason: str, *, source: str = "feedback", joined: str = ""
+) -> str:
+    """Query of one candidate for each record.
+
+    Parameters
+    ----------
+    label, reason
+        SQL of what it teaches, as text, and of why it cannot, over the record ``r`` and what is
+        `joined` to it.
+    source
+        Where the label comes from.
+    joined
+        SQL of joins.
+    """
+    return f"""
+    SELECT r.request_id AS example_id, r.request_id, NULL::VARCHAR AS other_id, r.feedback_ids,
+      {label} AS label, r.label_ts, NULL::DOUBLE AS strength, '{source}' AS source,
+      {reason} AS reason
+    FROM records r {joined}"""
+
+
+def answered(source: str, style: str, taught: str) -> str:
+    """Query of the prompts and answers of single inferences, with the column `taught`."""
+    return (
+        f"SELECT e.example_id, {prompt(style)} AS prompt, {answer(style)} AS completion, {taught} "
+        f"FROM {source} e JOIN texts t ON e.request_id = t.request_id"
+    )
+
+
 def asked(style: str, column: str) -> tuple[str, str]:
     """SQL texts of the columns ``prompt`` and `column` of a payload."""
     if style == "text":

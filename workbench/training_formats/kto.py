@@ -5,24 +5,24 @@ from __future__ import annotations
 from typing import Any
 
 from workbench.training_formats._format import GOOD, STYLE, TrainingFormat
-from workbench.training_formats._texts import MISSING, UNLABELLED, answer, asked, prompt
+from workbench.training_formats._texts import (
+    MISSING,
+    UNLABELLED,
+    answered,
+    asked,
+    of_each_inference,
+)
 
 
 def _candidates(good: str, **_: Any) -> str:
-    return f"""
-    SELECT r.request_id AS example_id, r.request_id, NULL::VARCHAR AS other_id, r.feedback_ids,
-      CASE WHEN ({good}) THEN 'true' WHEN NOT ({good}) THEN 'false' END AS label, r.label_ts,
-      NULL::DOUBLE AS strength, 'feedback' AS source,
-      coalesce({MISSING}, CASE WHEN ({good}) IS NULL THEN {UNLABELLED} END) AS reason
-    FROM records r"""
+    return of_each_inference(
+        f"CASE WHEN ({good}) THEN 'true' WHEN NOT ({good}) THEN 'false' END",
+        f"coalesce({MISSING}, CASE WHEN ({good}) IS NULL THEN {UNLABELLED} END)",
+    )
 
 
 def _payload(source: str, style: str, **_: Any) -> str:
-    return (
-        f"SELECT e.example_id, {prompt(style)} AS prompt, {answer(style)} AS completion, "
-        f"CAST(e.label AS BOOLEAN) AS label FROM {source} e "
-        "JOIN texts t ON e.request_id = t.request_id"
-    )
+    return answered(source, style, "CAST(e.label AS BOOLEAN) AS label")
 
 
 def _asked(style: str, **_: Any) -> tuple[str, str]:

@@ -6,17 +6,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from workbench.training_formats._format import TrainingFormat
-from workbench.training_formats._texts import UNLABELLED
+from workbench.training_formats._texts import UNLABELLED, of_each_inference
 
 
 def _candidates(**_: Any) -> str:
-    return f"""
-    SELECT r.request_id AS example_id, r.request_id, NULL::VARCHAR AS other_id, r.feedback_ids,
-      CAST(r.reward AS VARCHAR) AS label, r.label_ts, NULL::DOUBLE AS strength,
-      'feedback' AS source,
-      CASE WHEN r.item_id IS NULL THEN 'no_item' WHEN r.reward IS NULL THEN {UNLABELLED} END
-        AS reason
-    FROM records r"""
+    return of_each_inference(
+        "CAST(r.reward AS VARCHAR)",
+        f"CASE WHEN r.item_id IS NULL THEN 'no_item' WHEN r.reward IS NULL THEN {UNLABELLED} END",
+    )
 
 
 def _payload(source: str, columns: Sequence[str], **_: Any) -> str:

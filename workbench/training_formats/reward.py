@@ -6,25 +6,26 @@ from typing import Any
 
 from workbench.guide import Param
 from workbench.training_formats._format import STYLE, TrainingFormat
-from workbench.training_formats._texts import MISSING, UNLABELLED, answer, asked, prompt
+from workbench.training_formats._texts import (
+    MISSING,
+    UNLABELLED,
+    answered,
+    asked,
+    of_each_inference,
+)
 
 
 def _candidates(value: str, **_: Any) -> str:
-    return f"""
-    SELECT r.request_id AS example_id, r.request_id, NULL::VARCHAR AS other_id, r.feedback_ids,
-      CAST(CAST(({value}) AS DOUBLE) AS VARCHAR) AS label, r.label_ts, NULL::DOUBLE AS strength,
-      'feedback' AS source,
-      coalesce({MISSING}, CASE WHEN ({value}) IS NULL THEN {UNLABELLED}
-        WHEN NOT CAST(({value}) AS DOUBLE) BETWEEN 0 AND 1 THEN 'reward_out_of_range' END) AS reason
-    FROM records r"""
+    number = f"CAST(({value}) AS DOUBLE)"
+    return of_each_inference(
+        f"CAST({number} AS VARCHAR)",
+        f"coalesce({MISSING}, CASE WHEN ({value}) IS NULL THEN {UNLABELLED} "
+        f"WHEN NOT {number} BETWEEN 0 AND 1 THEN 'reward_out_of_range' END)",
+    )
 
 
 def _payload(source: str, style: str, **_: Any) -> str:
-    return (
-        f"SELECT e.example_id, {prompt(style)} AS prompt, {answer(style)} AS completion, "
-        f"CAST(e.label AS DOUBLE) AS reward FROM {source} e "
-        "JOIN texts t ON e.request_id = t.request_id"
-    )
+    return answered(source, style, "CAST(e.label AS DOUBLE) AS reward")
 
 
 def _asked(style: str, **_: Any) -> tuple[str, str]:

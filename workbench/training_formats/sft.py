@@ -5,16 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from workbench.training_formats._format import GOOD, STYLE, TrainingFormat
-from workbench.training_formats._texts import MISSING, UNLABELLED, answer, prompt
+from workbench.training_formats._texts import MISSING, UNLABELLED, answer, of_each_inference, prompt
 
 
 def _candidates(target: str, good: str, **_: Any) -> str:
     if target == "prediction":
-        return (
-            "SELECT request_id AS example_id, request_id, NULL::VARCHAR AS other_id, "
-            "feedback_ids, NULL::VARCHAR AS label, label_ts, NULL::DOUBLE AS strength, "
-            f"'output' AS source, {MISSING} AS reason FROM records r"
-        )
+        return of_each_inference("NULL::VARCHAR", MISSING, source="output")
     return f"""
     SELECT r.request_id AS example_id, r.request_id, NULL::VARCHAR AS other_id,
       CASE WHEN c.feedback_id IS NULL THEN r.feedback_ids ELSE [c.feedback_id] END AS feedback_ids,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from workbench.training_formats._format import TrainingFormat
-from workbench.training_formats._texts import UNLABELLED
+from workbench.training_formats._texts import UNLABELLED, of_each_inference
 
 _VOTES = """(
   SELECT request_id, class, sum(1.0 / n) AS votes FROM (
@@ -22,14 +22,16 @@ _VOTES = """(
 
 
 def _candidates(**_: Any) -> str:
-    return f"""
-    SELECT r.request_id AS example_id, r.request_id, NULL::VARCHAR AS other_id, r.feedback_ids,
-      v.label, r.label_ts, NULL::DOUBLE AS strength, 'votes' AS source,
-      CASE WHEN v.label IS NULL THEN {UNLABELLED} END AS reason
-    FROM records r LEFT JOIN (
-      SELECT request_id, string_agg(class || '=' || CAST(votes AS VARCHAR), ' ' ORDER BY class)
-        AS label FROM {_VOTES} GROUP BY request_id
-    ) v ON r.request_id = v.request_id"""
+    told = (
+        "SELECT request_id, string_agg(class || '=' || CAST(votes AS VARCHAR), ' ' ORDER BY class) "
+        f"AS label FROM {_VOTES} GROUP BY request_id"
+    )
+    return of_each_inference(
+        "v.label",
+        f"CASE WHEN v.label IS NULL THEN {UNLABELLED} END",
+        source="votes",
+        joined=f"LEFT JOIN ({told}) v ON r.request_id = v.request_id",
+    )
 
 
 def _payload(source: str, columns: Sequence[str], **_: Any) -> str:

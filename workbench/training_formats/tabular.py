@@ -7,7 +7,7 @@ from typing import Any
 
 from workbench.engine import identifier
 from workbench.training_formats._format import TrainingFormat
-from workbench.training_formats._texts import UNLABELLED
+from workbench.training_formats._texts import UNLABELLED, of_each_inference
 
 _TAUGHT = {"label": "r.label", "prediction": "r.prediction", "none": "NULL::VARCHAR"}
 
@@ -15,11 +15,7 @@ _TAUGHT = {"label": "r.label", "prediction": "r.prediction", "none": "NULL::VARC
 def _candidates(target: str, **_: Any) -> str:
     taught = _TAUGHT[target]
     missing = {"label": UNLABELLED, "prediction": "'no_prediction'", "none": "NULL"}[target]
-    return f"""
-    SELECT r.request_id AS example_id, r.request_id, NULL::VARCHAR AS other_id, r.feedback_ids,
-      {taught} AS label, r.label_ts, NULL::DOUBLE AS strength, 'feedback' AS source,
-      CASE WHEN {taught} IS NULL THEN {missing} END AS reason
-    FROM records r"""
+    return of_each_inference(taught, f"CASE WHEN {taught} IS NULL THEN {missing} END")
 
 
 def _payload(source: str, target: str, features: Sequence[str], **_: Any) -> str:

@@ -13,12 +13,11 @@ from workbench.configuration import load
 from workbench.datasets import Slice
 from workbench.datasets import compile as compiling
 from workbench.datasets.card import describe
+from workbench.datasets.catalog import Datasets
 from workbench.datasets.choose import choose
 from workbench.datasets.store import Dataset
-from workbench.datasets.store import names as names_of
-from workbench.datasets.versions import EXAMPLES, diff, open_examples
+from workbench.datasets.versions import EXAMPLES, dataset_of, diff, open_examples
 from workbench.engine import identifier
-from workbench.project import STATE_NAME
 from workbench.query import Build
 from workbench.training_formats import parse_training_format
 from workbench.ui.data import cached, project_dir
@@ -50,8 +49,9 @@ class Draft:
 
 
 def settings_id() -> str:
-    """Identity of the project's configuration: cleaning depends on it."""
-    return load(project_dir()).config_id
+    """Identity of what a draft depends on beside the build."""
+    project = load(project_dir())
+    return f"{project.config_id} {project.cleaning}"
 
 
 @cached
@@ -84,12 +84,7 @@ def draft(source: Build, chosen: Slice, training_format: str, settings: str) -> 
                 if rows
                 else {}
             )
-            # The texts of the others are not read.
-            relations.execute(
-                "DELETE FROM chosen WHERE example_id NOT IN "
-                f"(SELECT example_id FROM chosen ORDER BY example_id LIMIT {SHOWN})"
-            )
-            preview = relations.run(f"SELECT * FROM ({found.payload}) ORDER BY example_id")
+            preview = found.first(SHOWN)
         finally:
             relations.connection.close()
     return Draft(rows, found.funnel, figures, preview)
@@ -100,12 +95,12 @@ def draft(source: Build, chosen: Slice, training_format: str, settings: str) -> 
 
 def dataset(name: str) -> Dataset:
     """The dataset called `name`."""
-    return Dataset(Path(project_dir()).absolute() / STATE_NAME, name)
+    return dataset_of(project_dir(), name)
 
 
 def names() -> list[str]:
     """Names of the datasets that have a version."""
-    return names_of(Path(project_dir()).absolute() / STATE_NAME)
+    return Datasets(Path(project_dir()).absolute()).names()
 
 
 @cached
