@@ -11,6 +11,7 @@ import duckdb
 
 from workbench.errors import DataError
 from workbench.guess.draft import Draft, block_namesakes
+from workbench.guess.exported import map_exported
 from workbench.guess.feedback import map_feedback
 from workbench.guess.files import groups
 from workbench.guess.inferences import map_features, map_inferences
@@ -100,15 +101,16 @@ def _roles(
     connection: duckdb.DuckDBPyConnection,
 ) -> Roles:
     here = Path.cwd()
-    samples: dict[tuple[str, ...], Sample] = {}
+    samples: dict[tuple[str, tuple[str, ...]], Sample] = {}
 
-    def sample(patterns: Sequence[str | Path]) -> list[Sample]:
+    def sample(patterns: Sequence[str | Path], table: str) -> list[Sample]:
         result = []
-        for group in groups(patterns, here, connection):
-            if group.files not in samples:
-                samples[group.files] = take(group, connection, f"sample_{len(samples)}")
-            if samples[group.files].rows:
-                result.append(samples[group.files])
+        for group in groups(patterns, here, connection, table):
+            key = (group.staged, group.files)
+            if key not in samples:
+                samples[key] = take(group, connection, f"sample_{len(samples)}")
+            if samples[key].rows:
+                result.append(samples[key])
         if not result:
             listed = ", ".join(str(pattern) for pattern in patterns)
             raise DataError(
@@ -117,7 +119,7 @@ def _roles(
             )
         return result
 
-    return assign(sample(inferences), sample(feedback))
+    return assign(sample(inferences, "inferences"), sample(feedback, "feedback"))
 
 
 def _drafts(roles: Roles) -> tuple[Draft | None, Draft | None, list[str]]:
@@ -126,18 +128,27 @@ def _drafts(roles: Roles) -> tuple[Draft | None, Draft | None, list[str]]:
         return None, None, questions
     first = Draft("inferences", roles.inferences)
     second = Draft("feedback", roles.feedback)
-    same = roles.inferences.group.files == roles.feedback.group.files
+    exported = roles.inferences.group.vendor or roles.feedback.group.vendor
+    same = roles.inferences.group.files == roles.feedback.group.files and not exported
     if same:
         key, _ = own_key(roles.inferences)
         found = Join(key=key)
     else:
         found = join(roles.inferences, roles.feedback)
-    map_inferences(first, found, same_file=same)
-    map_feedback(second, first, found, same_file=same)
+    if first.exported:
+        map_exported(first, first)
+    else:
+        map_inferences(first, found, same_file=same)
+    if second.exported:
+        map_exported(second, first)
+    else:
+        map_feedback(second, first, found, same_file=same)
     reserved = {c.path for n, c in second.mapped.items() if n.startswith("signal:")}
-    map_features(first, reserved if same else set())
+    if not first.exported:
+        map_features(first, reserved if same else set())
     for draft in (first, second):
-        block_namesakes(draft)
+        if not draft.exported:
+            block_namesakes(draft)
         questions.extend(_questions(draft))
     return first, second, questions
 

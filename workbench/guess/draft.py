@@ -81,6 +81,11 @@ class Draft:
         self.notes.append(f"[{self.table}] {text}")
 
     @property
+    def exported(self) -> bool:
+        """Whether an importer knows what the columns mean."""
+        return self.sample.group.vendor
+
+    @property
     def used(self) -> set[tuple[str, ...]]:
         """Paths of the columns that are mapped."""
         return {column.path for column in self.mapped.values()}

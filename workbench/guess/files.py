@@ -5,13 +5,15 @@ from __future__ import annotations
 import glob
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
 
 from workbench.errors import DataError, NotFoundError
+from workbench.guess.vendors import claimed, stage
+from workbench.importers import Importer, importers
 
 #: Rows that are looked at for what a column holds.
 SAMPLE_ROWS = 20_000
@@ -26,6 +28,9 @@ _SUFFIXES = {
     ".csv": "csv",
     ".tsv": "csv",
     ".txt": "csv",
+    ".db": "sqlite",
+    ".sqlite": "sqlite",
+    ".sqlite3": "sqlite",
 }
 
 
@@ -39,14 +44,28 @@ class Group:
         Absolute paths, sorted.
     written
         What a configuration says to mean exactly these files.
+    format
+        Name of the format.
     columns
         Column names and DuckDB types, in order.
+    staged
+        Table that holds the rows of another system's export, under the contract's names.
     """
 
     files: tuple[str, ...]
     written: tuple[str, ...]
     format: str
     columns: tuple[tuple[str, str], ...]
+    staged: str = ""
+
+    @property
+    def vendor(self) -> bool:
+        """Whether the files are another system's export, whose columns need no mapping."""
+        return self.staged != ""
+
+    def relation(self, files: Iterable[str] | None = None) -> str:
+        """SQL of the relation that holds the rows of `files`, by default of all."""
+        return self.staged or reader(self.files if files is None else files, self.format)
 
     @property
     def title(self) -> str:
@@ -139,10 +158,32 @@ def _hidden(path: Path, top: str) -> bool:
     return any(part.startswith((".", "_")) for part in path.relative_to(top).parts)
 
 
-def groups(
-    patterns: Sequence[str | Path], base: Path, connection: duckdb.DuckDBPyConnection
+def _exported(
+    exports: Mapping[str, tuple[Importer, frozenset[str]]],
+    found: Sequence[tuple[str, list[str]]],
+    table: str,
+    connection: duckdb.DuckDBPyConnection,
 ) -> list[Group]:
-    """Return the files of `patterns`, grouped by format and columns.
+    """The files of other systems that hold rows of `table`, a group for each system."""
+    by_system: dict[str, list[str]] = {}
+    for path, (importer, tables) in exports.items():
+        if table in tables:
+            by_system.setdefault(importer.name, []).append(path)
+    result = []
+    for name, files in by_system.items():
+        staged, columns = stage(connection, name, files, table)
+        written = _written(files, [(text, paths) for text, paths in found])
+        result.append(Group(tuple(files), written, name, columns, staged))
+    return result
+
+
+def groups(
+    patterns: Sequence[str | Path],
+    base: Path,
+    connection: duckdb.DuckDBPyConnection,
+    table: str,
+) -> list[Group]:
+    """Return the files of `patterns` that may hold rows of `table`, by format and columns.
 
     Raises
     ------
@@ -155,7 +196,12 @@ def groups(
     types: dict[str, tuple[tuple[str, str], ...]] = {}
     failures = []
     found = find(patterns, base)
-    for path in dict.fromkeys(path for _, files in found for path in files):
+    paths = list(dict.fromkeys(path for _, files in found for path in files))
+    exports = claimed(paths)
+    result = _exported(exports, found, table, connection)
+    for path in paths:
+        if path in exports:
+            continue
         form = format_of(path) or "csv"
         if os.path.getsize(path) == 0:
             failures.append(f"{path}: it is empty")
@@ -173,12 +219,15 @@ def groups(
         types[path] = tuple(rows)
         key = _same_shape(shapes, form, path, frozenset(name for name, _ in rows))
         shapes.setdefault(key, []).append(path)
-    if not shapes:
+    if not shapes and not result:
+        failures += [
+            f"{path}: an export of {i.title} without {table}" for path, (i, _) in exports.items()
+        ]
         raise DataError(
             "No file could be read:\n" + "\n".join(f"  - {line}" for line in failures[:10]),
-            "Check the files; Parquet, JSON lines and CSV are read, plain or gzip.",
+            "Check the files; Parquet, JSON lines and CSV are read, plain or gzip, and the exports "
+            "of: " + ", ".join(i.title for i in importers if i.title) + ".",
         )
-    result = []
     for (form, _), files in shapes.items():
         merged: dict[str, str] = {}
         for path in files:

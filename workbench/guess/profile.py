@@ -9,7 +9,7 @@ from functools import cached_property
 
 import duckdb
 
-from workbench.guess.files import KEY_ROWS, SAMPLE_ROWS, Group, quote, reader
+from workbench.guess.files import KEY_ROWS, SAMPLE_ROWS, Group, quote
 from workbench.guess.names import phrase
 
 _LEAF_DEPTH = 4
@@ -186,10 +186,7 @@ class Sample:
 
     def keys(self, column: Column) -> str:
         """Return SQL of the relation `k` (VARCHAR) of all the column's values, up to a bound."""
-        return (
-            f"(SELECT {column.text_sql} AS k FROM "
-            f"{reader(self.group.files, self.group.format)} LIMIT {KEY_ROWS})"
-        )
+        return f"(SELECT {column.text_sql} AS k FROM {self.group.relation()} LIMIT {KEY_ROWS})"
 
     def ask(self, sql: str) -> tuple[float, ...]:
         """One row of numbers; NULL is 0."""
@@ -231,13 +228,15 @@ def _reserved() -> list[str]:
 def take(group: Group, connection: duckdb.DuckDBPyConnection, view: str) -> Sample:
     """Load a bounded sample of `group` as the table `view` and profile its columns."""
     each = -(-SAMPLE_ROWS // min(len(group.files), 20))
-    parts = [f"(FROM {reader([path], group.format)} LIMIT {each})" for path in _spread(group.files)]
+    parts = [f"(FROM {group.relation([path])} LIMIT {each})" for path in _spread(group.files)]
+    if group.vendor:
+        parts = [f"(FROM {group.staged} LIMIT {SAMPLE_ROWS})"]
     table = f"CREATE OR REPLACE TEMP TABLE {view} AS"
     try:
         connection.execute(f"{table} {' UNION ALL BY NAME '.join(parts)}")
     except duckdb.ConversionException:
         # The files by themselves suggest types that do not go together.
-        together = reader(_spread(group.files), group.format)
+        together = group.relation(_spread(group.files))
         connection.execute(f"{table} FROM {together} LIMIT {SAMPLE_ROWS}")
     described = connection.execute(
         f"SELECT column_name, column_type FROM (DESCRIBE {view})"

@@ -81,7 +81,7 @@ def assign(inferences: Sequence[Sample], feedback: Sequence[Sample]) -> Roles:
         else:
             titles = ", ".join(s.group.title for s in found or feedback)
             questions.append(f"feedback.source: which files are the feedback? candidates: {titles}")
-    others = [s for s in inferences if judged is None or s.group.files != judged.group.files]
+    others = [s for s in inferences if judged is None or s.group != judged.group]
     called = inferences[0] if len(inferences) == 1 else None
     if called is None:
         logs = [sample for sample in others if is_inferences(sample)] or others
@@ -96,10 +96,10 @@ def assign(inferences: Sequence[Sample], feedback: Sequence[Sample]) -> Roles:
                 f"inferences.source: which files are the inferences? candidates: {titles}"
             )
     lookups = []
-    taken = [s.group.files for s in (called, judged) if s is not None]
-    every = {s.group.files: s for s in (*inferences, *feedback)}
+    taken = [s.group for s in (called, judged) if s is not None]
+    every = {s.group: s for s in (*inferences, *feedback)}
     for sample in every.values():
-        if called is None or sample.group.files in taken:
+        if called is None or sample.group in taken:
             continue
         lookup = _lookup(called, judged, sample)
         if lookup is not None:

@@ -45,6 +45,8 @@ def _sql(query: str) -> str:
 
 
 def _mapping(draft: Draft) -> list[str]:
+    if draft.exported:
+        return [f"# [{draft.table}.columns]  # the importer maps them; a field here overrides it"]
     order = list(contract.table(draft.table).columns)
     lines = [f"[{draft.table}.columns]"]
     for name in order:
@@ -64,6 +66,8 @@ def _source(draft: Draft | None, table: str, project_dir: Path) -> list[str]:
     if draft is None:
         return [*lines, comment("QUESTION: which files are these?"), '# source = "logs/*.parquet"']
     lines.append(f"source = {_paths(draft.sample.group, project_dir)}")
+    if draft.exported:
+        return [*lines, f"format = {text(draft.sample.group.format)}"]
     lines.append('format = "auto"  # auto | parquet | jsonl | csv')
     if draft.settings.get("clock") == "none":
         lines.append('clock = "none"  # rows have no time')

@@ -3,12 +3,15 @@
 An importer stages *parts* (a file, or what a file has grown by) as a relation that carries, beside
 the file's own columns, the part's number, the row's number and the row as it was read. It refuses
 only what cannot be read as a row at all; the mapping checks the rest.
+
+An importer of another system's exports knows what its columns mean and stages them under the names
+of the contract (``_records.py``); such a file may hold inferences and feedback at once.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +106,8 @@ class Staged:
         Whether ``text`` of a column is a typed value rather than text.
     ends
         Where each part ended, by its number.
+    notes
+        What a person should know of these rows.
     """
 
     relation: str
@@ -111,6 +116,29 @@ class Staged:
     infer: Callable[[], Mapping[str, StagedColumn]]
     native: bool
     ends: Mapping[int, End]
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Head:
+    """The beginning of a file, by which importers tell whose export it is.
+
+    Attributes
+    ----------
+    path
+        The file.
+    kind
+        ``json``, ``csv``, ``parquet`` or ``sqlite``.
+    keys
+        Names of the columns; of JSON the keys of the first rows, of SQLite the tables.
+    row
+        The first row, as far as it is JSON; empty otherwise.
+    """
+
+    path: Path
+    kind: str
+    keys: frozenset[str]
+    row: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,17 +150,29 @@ class Importer:
     name
         Name of the format.
     suffixes
-        File name endings, ``.gz`` left out.
+        File name endings, ``.gz`` left out; none for a format that the name does not tell.
     grows
         Whether a file may be appended to and read on from its old end.
     stage
-        Stages parts; called once per batch.
+        Stages parts; called once per batch. The third argument is the lake table that the rows
+        are for.
+    holds
+        The lake tables that a file holds rows of, by its beginning; none where the file is not of
+        this format. Formats of plain tables leave it out.
+    again
+        Whether a file is a database, in which the rows that were read before stand beside new
+        ones: those that the lake has are not received again.
+    title
+        What the system that writes the format is called; empty for plain tables.
     """
 
     name: str
-    suffixes: tuple[str, ...]
+    suffixes: tuple[str, ...] = ()
     grows: bool
-    stage: Callable[[duckdb.DuckDBPyConnection, Sequence[Part]], Staged]
+    stage: Callable[[duckdb.DuckDBPyConnection, Sequence[Part], str], Staged]
+    holds: Callable[[Head], frozenset[str]] | None = None
+    again: bool = False
+    title: str = ""
 
 
 importers: Registry[Importer] = Registry("workbench.importers", "importer", label="format")

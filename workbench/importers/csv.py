@@ -7,6 +7,7 @@ import io
 import itertools
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 
 import duckdb
 import pyarrow as pa
@@ -38,7 +39,8 @@ _NUMBER = r"^\s*[+-]?(0|[1-9]\d*)(\.\d*)?([eE][+-]?\d+)?\s*$|^\s*[+-]?\.\d+\s*$"
 _TIME = r"^\s*\d{4}-\d{2}-\d{2}([ T].*)?$"
 
 
-def _stage(connection: duckdb.DuckDBPyConnection, parts: Sequence[Part]) -> Staged:
+def stage(connection: duckdb.DuckDBPyConnection, parts: Sequence[Part], table: str = "") -> Staged:
+    """Stage the rows of files; the same for every table."""
     refused_table(connection, _REFUSED)
     connection.execute(
         f"CREATE OR REPLACE TABLE {_ROWS} ({PART} INTEGER, {ROW} BIGINT, {RAW} VARCHAR)"
@@ -70,7 +72,7 @@ def _stage(connection: duckdb.DuckDBPyConnection, parts: Sequence[Part]) -> Stag
 def _read(
     connection: duckdb.DuckDBPyConnection, part: Part, block_bytes: int
 ) -> tuple[list[str], End]:
-    header = _Header(part)
+    header = _Header(part.path)
     if not header.names:
         return [], End(offset=0, next_row=1)
     _add_columns(connection, header.names)
@@ -132,11 +134,16 @@ def _read(
     return header.names, end
 
 
+def header_of(path: Path) -> list[str]:
+    """Names of the columns of a file; none where it is empty."""
+    return _Header(path).names
+
+
 class _Header:
     """The header of a file: its names, its separator, and where it ends."""
 
-    def __init__(self, part: Part) -> None:
-        stream = Stream(part.path)
+    def __init__(self, path: Path) -> None:
+        stream = Stream(path)
         start = stream.position
         text = b""
         for block in stream.blocks():
@@ -327,5 +334,5 @@ importer = Importer(
     name="csv",
     suffixes=(".csv", ".tsv", ".tab"),
     grows=True,
-    stage=_stage,
+    stage=stage,
 )

@@ -38,7 +38,8 @@ _SCHEMA = pa.schema(
 _LINES, _REFUSED, _ROWS = "jsonl_lines", "jsonl_refused", "jsonl_rows"
 
 
-def _stage(connection: duckdb.DuckDBPyConnection, parts: Sequence[Part]) -> Staged:
+def stage(connection: duckdb.DuckDBPyConnection, parts: Sequence[Part], table: str = "") -> Staged:
+    """Stage the rows of files; the same for every table."""
     refused_table(connection, _REFUSED)
     connection.execute(
         f"CREATE OR REPLACE TABLE {_LINES} "
@@ -293,5 +294,5 @@ importer = Importer(
     name="jsonl",
     suffixes=(".jsonl", ".ndjson", ".json"),
     grows=True,
-    stage=_stage,
+    stage=stage,
 )

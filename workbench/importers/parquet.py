@@ -24,7 +24,8 @@ from workbench.importers import (
 _REFUSED, _ROWS = "parquet_refused", "parquet_rows"
 
 
-def _stage(connection: duckdb.DuckDBPyConnection, parts: Sequence[Part]) -> Staged:
+def stage(connection: duckdb.DuckDBPyConnection, parts: Sequence[Part], table: str = "") -> Staged:
+    """Stage the rows of files; the same for every table."""
     refused_table(connection, _REFUSED)
     readable: list[Part] = []
     ends: dict[int, End] = {}
@@ -84,5 +85,5 @@ importer = Importer(
     name="parquet",
     suffixes=(".parquet", ".pq"),
     grows=False,
-    stage=_stage,
+    stage=stage,
 )

@@ -19,7 +19,15 @@ from workbench.importers import PART, RAW, ROW, Part, Staged
 from workbench.ingest import context as context_rows
 from workbench.ingest import mapping
 from workbench.ingest.base import base_of, section
-from workbench.ingest.commit import Commit, begin, commit_refused, commit_rows, enter, register
+from workbench.ingest.commit import (
+    Commit,
+    begin,
+    commit_refused,
+    commit_rows,
+    enter,
+    leave_out_known,
+    register,
+)
 from workbench.ingest.files import Reading, Record, find, plan
 from workbench.ingest.forgotten import leave_out
 from workbench.lake import Lake
@@ -89,7 +97,7 @@ def ingest(project: Project, *, narrate: Callable[[str], None] = lambda _: None)
                     if place + 1 == len(batches):
                         raise
                     for later in batches[place + 1 :]:
-                        known |= _columns_of(connection, later)
+                        known |= _columns_of(connection, later, source.table)
                     _read(connection, lake, source, context, batch, known, report, narrate)
     finally:
         connection.close()
@@ -151,7 +159,8 @@ def _read(
     commit = begin(connection, lake, source, batch)
     to_read = _parts(batch)
     importer = batch[0].importer
-    staged = importer.stage(connection, to_read)
+    staged = importer.stage(connection, to_read, source.table)
+    report.notes.extend(f"{section(source)}: {note}" for note in staged.notes)
     if to_read:
         narrate(f"{source.table}: reading {len(to_read)} {importer.name} file(s)")
     columns: dict[str, str] = {}
@@ -163,6 +172,8 @@ def _read(
             f"CREATE OR REPLACE TABLE {mapping.CHECKED} AS SELECT {PART}, {ROW}, {RAW}, "
             f"reason AS {mapping.REASON}, field AS {mapping.FIELD} FROM {staged.refused} LIMIT 0"
         )
+    if importer.again:
+        leave_out_known(commit, staged.refused)
     erased = leave_out(connection, commit.lake.state, staged.refused)
     if erased:
         report.notes.append(f"{source.table}: {erased:,} rows of erased users were left out")
@@ -174,9 +185,11 @@ def _read(
     report.refused[source.table] = report.refused.get(source.table, 0) + refused
 
 
-def _columns_of(connection: duckdb.DuckDBPyConnection, batch: Sequence[Reading]) -> dict[str, str]:
+def _columns_of(
+    connection: duckdb.DuckDBPyConnection, batch: Sequence[Reading], table: str
+) -> dict[str, str]:
     """Columns and types of the files of a batch."""
-    staged = batch[0].importer.stage(connection, _parts(batch))
+    staged = batch[0].importer.stage(connection, _parts(batch), table)
     return {name: column.type for name, column in staged.infer().items()}
 
 

@@ -94,6 +94,39 @@ def begin(
     )
 
 
+#: Columns of a staged and checked row that are not what its source said.
+_OWN = {PART, ROW, RAW, mapping.REASON, mapping.FIELD, mapping.NO_ZONE, "__bad"}
+
+
+def leave_out_known(commit: Commit, refused: str) -> None:
+    """Leave out what the lake has of these files: a database still holds what was read before.
+
+    A row is known if it is the same in every field; one that changed is received as it now is.
+    """
+    connection, checked = commit.connection, mapping.CHECKED
+    files = ", ".join(literal(name) for name in commit.names.values())
+    rows = commit.lake.relation(commit.table)
+    if rows is not None:
+        columns = set(engine.columns_of(connection, checked)) - _OWN
+        columns &= set(engine.columns_of(connection, rows))
+        packed = ", ".join(f"{identifier(n)} := {identifier(n)}" for n in sorted(columns))
+        content = f"md5(CAST(to_json(struct_pack({packed})) AS VARCHAR))"
+        connection.execute(
+            f"DELETE FROM {checked} WHERE {mapping.REASON} IS NULL AND {content} IN "
+            f"(SELECT {content} FROM {rows} WHERE source_file IN ({files}))"
+        )
+    quarantined = commit.lake.relation("quarantine")
+    if quarantined is not None:
+        known = (
+            f"(SELECT raw FROM {quarantined} WHERE source_file IN ({files}) "
+            f'AND "table" = {literal(commit.table)} AND raw IS NOT NULL)'
+        )
+        connection.execute(
+            f"DELETE FROM {checked} WHERE {mapping.REASON} IS NOT NULL AND {RAW} IN {known}"
+        )
+        connection.execute(f"DELETE FROM {refused} WHERE {RAW} IN {known}")
+
+
 def commit_refused(commit: Commit, staged: Staged) -> int:
     """Write the refused rows to quarantine; how many there were."""
     checked = f"{mapping.CHECKED} WHERE {mapping.REASON} IS NOT NULL"
@@ -128,9 +161,8 @@ def commit_rows(commit: Commit) -> int:
         return total
     base = commit.lake.last_row_id(commit.table)
     columns = engine.columns_of(commit.connection, mapping.CHECKED)
-    own = {PART, ROW, RAW, mapping.REASON, mapping.FIELD, mapping.NO_ZONE, "__bad"}
     stamps = f", now() AS ingested_at, c.{RAW} AS raw" if commit.table == "feedback" else ""
-    listed = "".join(f", c.{identifier(name)}" for name in columns if name not in own)
+    listed = "".join(f", c.{identifier(name)}" for name in columns if name not in _OWN)
     rows = (
         f"SELECT {base} + row_number() OVER () AS row_id, v.ingest_id, v.name AS source_file, "
         f"c.{ROW} AS source_row{stamps}{listed} FROM {mapping.CHECKED} c "

@@ -10,6 +10,7 @@ import glob
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 
 from workbench import importers
@@ -233,14 +234,22 @@ class _Look:
 def _look(
     path: Path, name: str, source: Source, last: Record | None, sizes: Sequence[int]
 ) -> _Look:
-    stat = path.stat()
+    stats = [entry.stat() for entry in (path, *_journal(path))]
+    size = sum(stat.st_size for stat in stats)
+    changed = max(stat.st_mtime_ns for stat in stats)
     same = (
         last is not None
         and last.mapping_id == source.mapping_id
-        and (last.stat_size, last.mtime_ns) == (stat.st_size, stat.st_mtime_ns)
+        and (last.stat_size, last.mtime_ns) == (size, changed)
     )
     hashes = None if same else _hash(path, sizes)
-    return _Look(name, path, stat.st_size, stat.st_mtime_ns, last, hashes)
+    return _Look(name, path, size, changed, last, hashes)
+
+
+def _journal(path: Path) -> list[Path]:
+    """The write-ahead log of an SQLite file, where a running program has not folded it in yet."""
+    journal = path.with_name(f"{path.name}-wal")
+    return [journal] if journal.is_file() else []
 
 
 def _continue(
@@ -329,8 +338,8 @@ def _hash(path: Path, sizes: Sequence[int]) -> _Hashes:
     position = 0
     stops = iter(sizes)
     stop = next(stops, None)
-    stream = Stream(path)
-    for block in stream.blocks():
+    streams = [Stream(entry) for entry in (path, *_journal(path))]
+    for block in chain.from_iterable(stream.blocks() for stream in streams):
         start = 0
         while stop is not None and stop <= position + len(block):
             digest.update(block[start : stop - position])
@@ -339,6 +348,7 @@ def _hash(path: Path, sizes: Sequence[int]) -> _Hashes:
             stop = next(stops, None)
         digest.update(block[start:])
         position += len(block)
-    stream.close()
+    for stream in streams:
+        stream.close()
     found.whole, found.total = digest.hexdigest(), position
     return found
