@@ -24,7 +24,9 @@ from workbench.build.lock import writing
 from workbench.datasets import store
 from workbench.engine import identifier, literal
 from workbench.errors import ConfigError, NotFoundError
+from workbench.ingest.commit import register
 from workbench.ingest.forgotten import FILE, hashes_sql, ids_among
+from workbench.ingest.in_place import rows as rows_in_place
 from workbench.lake import Lake
 from workbench.project import Project
 
@@ -66,9 +68,16 @@ def forget(
         raise ConfigError("No user is named.", "Write: workbench forget --user ID")
     with writing(project), engine.connect(temp=project.state / "tmp") as connection:
         lake = Lake(project.state)
-        _find(connection, lake, user)
+        in_place = _in_place(connection, project, lake)
+        _find(connection, lake, user, in_place)
         known = int(engine.scalar(connection, "SELECT count(*) FROM erased_ids"))
         rows: dict[str, int] = {}
+        if in_place is not None:
+            condition = _condition(connection, in_place, user)
+            kept_out = engine.scalar(
+                connection, f"SELECT count(*) FROM {in_place} WHERE {condition}"
+            )
+            rows |= {"inferences": int(kept_out)} if kept_out else {}
         if known > 1:
             _remember(connection, project.state)
         # The inferences last: by them a run that was killed finds again what belongs to the user.
@@ -80,7 +89,7 @@ def forget(
                 continue
             erased = _erase(connection, lake, table, _condition(connection, relation, user))
             if erased:
-                rows[table] = erased
+                rows[table] = rows.get(table, 0) + erased
         versions = []
         for name in _folders(project.state):
             narrate(f"looking through the dataset {name}")
@@ -105,17 +114,28 @@ def forget(
     return {**done, "mentioned": _mentioned(project, user)}
 
 
-def _find(connection: duckdb.DuckDBPyConnection, lake: Lake, user: str) -> None:
+def _in_place(connection: duckdb.DuckDBPyConnection, project: Project, lake: Lake) -> str | None:
+    """Relation of the inferences that the lake has no copy of; None where it has all."""
+    connection.execute(f"SET VARIABLE root = {literal(f'{project.state}/')}")
+    readings = [record for table, record, _ in register(connection, lake) if table == "inferences"]
+    found = rows_in_place(connection, project, readings, lake.relation("quarantine"))
+    return None if found is None else found.relation
+
+
+def _find(
+    connection: duckdb.DuckDBPyConnection, lake: Lake, user: str, in_place: str | None
+) -> None:
     """Make ``erased_ids``: the user, and the inferences and events of the user."""
     connection.execute(
         f"CREATE OR REPLACE TEMP TABLE erased_ids AS SELECT {literal(user)}::VARCHAR AS id"
     )
-    wanted = (
-        ("inferences", "request_id", ("user_id",)),
-        ("feedback", "feedback_id", ("user_id", "rater_id", "request_id")),
+    calls = ("request_id", ("user_id",))
+    places = (
+        (in_place, *calls),
+        (lake.relation("inferences"), *calls),
+        (lake.relation("feedback"), "feedback_id", ("user_id", "rater_id", "request_id")),
     )
-    for table, key, by in wanted:
-        relation = lake.relation(table)
+    for relation, key, by in places:
         if relation is None:
             continue
         columns = engine.columns_of(connection, relation)

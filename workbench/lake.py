@@ -257,6 +257,27 @@ class Lake:
         return delta
 
 
+def delta_files(folder: Path) -> list[Path] | None:
+    """The Parquet files of the newest version of somebody's Delta table; None where it is none.
+
+    Raises
+    ------
+    DataError
+        If its rows are not all that its files hold, so that the files alone do not tell them.
+    """
+    if not (folder / "_delta_log").is_dir():
+        return None
+    delta = DeltaTable(str(folder))
+    features = set(delta.protocol().reader_features or ())
+    if unknown := features & {"deletionVectors", "columnMapping"}:
+        raise DataError(
+            f"The Delta table {folder.name} uses {', '.join(sorted(unknown))}, which is not read.",
+            "Write it anew without, such as with REORG TABLE ... APPLY (PURGE), or as Parquet.",
+        )
+    actions = pa.table(delta.get_add_actions(flatten=True))
+    return sorted(folder / path for path in actions["path"].to_pylist())
+
+
 def _first_line(error: Exception) -> str:
     return str(error).strip().split("\n")[0].rstrip(".")
 

@@ -34,6 +34,8 @@ class Source:
         ``none`` permits rows without time.
     features
         Feature name to DuckDB type; inferences only.
+    storage
+        ``copy`` into the lake, or ``in_place``: the rows are read where they are.
     optional_request_id
         Feedback without a request_id may be attributed by a fallback.
     shape
@@ -46,9 +48,15 @@ class Source:
     columns: Mapping[str, str] = field(default_factory=dict)
     sql: str | None = None
     clock: str = "ts"
+    storage: str = "copy"
     features: Mapping[str, str] = field(default_factory=dict)
     optional_request_id: bool = False
     shape: str = ""
+
+    @property
+    def in_place(self) -> bool:
+        """Whether the rows stay where they are."""
+        return self.storage == "in_place"
 
     @property
     def mapping_id(self) -> str:
@@ -62,6 +70,8 @@ class Source:
             self.optional_request_id,
             self.shape,
         ]
+        if self.in_place:
+            parts.append(self.storage)
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
 

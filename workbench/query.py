@@ -20,6 +20,7 @@ import pyarrow as pa
 
 from workbench import engine
 from workbench.errors import LockedError, NotFoundError, QueryError, suggest
+from workbench.ingest.pins import verify
 from workbench.project import STATE_NAME
 from workbench.running import Params, RunningQuery
 from workbench.running import Result as Result
@@ -315,12 +316,16 @@ def open_build(
         If there is no such build.
     LockedError
         If another process writes to it.
+    DataError
+        If a file that is read in place is not what it was.
     """
     root = Path(project_dir).expanduser().absolute() / STATE_NAME
     manifest = read_manifest(project_dir, build_id)
     path = root / str(manifest["file"])
     if not path.is_file():
         raise NotFoundError(f"The build {manifest['build']} has no file {path}.", _BUILD_HINT)
+    pins = manifest.get("in_place", ())
+    verify(root, pins)
     base = engine.connect(temp, memory_limit)
     try:
         base.execute(f"ATTACH {engine.literal(str(path))} AS build (READ_ONLY)")
@@ -328,7 +333,10 @@ def open_build(
         base.execute(f"SET VARIABLE root = {engine.literal(f'{root}/')}")
         # Ibis sets the time zone when it wraps a connection, which a locked one refuses.
         backend = engine.backend(base)
-        files = engine.list_literal(str(root / name) for name in manifest.get("files", ()))
+        files = engine.list_literal(
+            str(root / name)
+            for name in [*manifest.get("files", ()), *(entry["path"] for entry in pins)]
+        )
         base.execute(f"SET allowed_paths = {files}")
         if folders:
             others = engine.list_literal(f"{folder}/" for folder in folders)

@@ -25,11 +25,12 @@ from workbench import ingest as ingesting
 from workbench.build import artefacts, events, ledger, macros, manifest, views
 from workbench.build import contexts as build_contexts
 from workbench.build.lock import writing
-from workbench.build.sources import LakeTable, open_table
+from workbench.build.sources import LakeTable, open_table, with_rows_in_place
 from workbench.engine import literal
 from workbench.errors import DataError
 from workbench.ingest import commit
-from workbench.ingest.files import superseded
+from workbench.ingest.forgotten import FILE as FORGOTTEN
+from workbench.ingest.records import superseded
 from workbench.lake import Lake
 from workbench.project import CONFIG_NAME, Project
 
@@ -84,6 +85,7 @@ def build(
         folder.mkdir(exist_ok=True)
         unfinished = folder / f"{build_id}.unfinished"
         made = _make(project, tables, unfinished, as_of, seconds)
+        pins = list(tables["inferences"].pins)
         result = {
             "build": build_id,
             "file": f"builds/{build_id}.duckdb",
@@ -94,7 +96,9 @@ def build(
                 file
                 for name in ("inferences", "feedback", "quarantine")
                 for file in tables[name].files
-            ),
+            )
+            + [FORGOTTEN] * (bool(pins) and (project.state / FORGOTTEN).exists()),
+            "in_place": pins,
             "seconds": {name: round(value, 3) for name, value in seconds.items()},
             **made,
         }
@@ -149,6 +153,10 @@ def _make(
         connection.execute(f"SET VARIABLE root = {literal(str(project.state) + '/')}")
         clock = _Stopwatch(seconds)
         register = commit.register(connection, Lake(project.state))
+        logged = [record for table, record, _ in register if table == "inferences"]
+        tables["inferences"] = with_rows_in_place(
+            connection, project, tables["inferences"], tables["quarantine"], logged
+        )
         replaced, continued = superseded([record for _, record, _ in register])
         events.readings(
             connection, [(name, r.ingest_id) for name, r, _ in register], replaced, continued

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from workbench import contract, engine
+import duckdb
+
+from workbench import contract
 from workbench.engine import identifier
+from workbench.ingest import in_place
 from workbench.ingest.mapping import feature_column
+from workbench.ingest.records import Record
 from workbench.lake import Lake
 from workbench.project import Project
 
@@ -26,21 +30,37 @@ class LakeTable:
     files
         Its Parquet files, relative to the state folder.
     columns
-        Columns that the files have.
+        Columns that the rows have.
+    in_place
+        SQL relation of rows that the lake has no copy of; None where it has all.
+    pins
+        What the files that are read in place must still be.
     """
 
     name: str
     version: int | None
     files: tuple[str, ...]
     columns: tuple[str, ...]
+    in_place: str | None = None
+    pins: tuple[Mapping[str, str | int], ...] = ()
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing that could hold a row."""
+        return not self.files and self.in_place is None
 
     @property
     def relation(self) -> str:
-        """SQL relation over the files; reads the variable ``root``."""
-        paths = (
-            f"list_transform({engine.list_literal(self.files)}, lambda f: getvariable('root') || f)"
+        """SQL relation of the rows; reads the variable ``root``."""
+        if self.in_place is not None and not self.files:
+            return self.in_place
+        copied = (
+            f"read_parquet({in_place.located(self.files)}, union_by_name = true, "
+            "hive_partitioning = false)"
         )
-        return f"read_parquet({paths}, union_by_name = true, hive_partitioning = false)"
+        if self.in_place is None:
+            return copied
+        return f"(SELECT * FROM {copied} UNION ALL BY NAME SELECT * FROM {self.in_place})"
 
 
 def open_table(lake: Lake, name: str, versions: Mapping[str, int] | None = None) -> LakeTable:
@@ -55,9 +75,31 @@ def open_table(lake: Lake, name: str, versions: Mapping[str, int] | None = None)
     )
 
 
+def with_rows_in_place(
+    connection: duckdb.DuckDBPyConnection,
+    project: Project,
+    table: LakeTable,
+    quarantine: LakeTable,
+    register: Sequence[Record],
+) -> LakeTable:
+    """The inferences with the rows that stayed in their own files.
+
+    Raises
+    ------
+    DataError
+        If such a file is not what it was.
+    """
+    refused = None if quarantine.empty else quarantine.relation
+    found = in_place.rows(connection, project, register, refused)
+    if found is None:
+        return table
+    columns = tuple(dict.fromkeys([*table.columns, *found.columns]))
+    return replace(table, columns=columns, in_place=found.relation, pins=found.pins)
+
+
 def contract_relation(project: Project, table: LakeTable) -> str:
     """A lake table with the columns of the contract, and `PRIVATE` ones; empty if need be."""
-    if not table.files:
+    if table.empty:
         # A table whose rows were all erased has columns and no file.
         table = replace(table, columns=())
     selected = [name if name in table.columns else f"NULL::BIGINT AS {name}" for name in PRIVATE]
@@ -73,7 +115,7 @@ def contract_relation(project: Project, table: LakeTable) -> str:
             dtype = {"flags": "VARCHAR[]", "source_row": "BIGINT"}.get(extra, "VARCHAR")
             selected.append(extra if extra in table.columns else f"NULL::{dtype} AS {extra}")
     listed = ", ".join(selected)
-    if not table.files:
+    if table.empty:
         return f"(SELECT {listed} WHERE false)"
     return f"(SELECT {listed} FROM {table.relation})"
 

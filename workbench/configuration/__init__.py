@@ -37,6 +37,7 @@ FALLBACKS = ("session", "user")
 CREDIT_RULES = ("last", "uniform", "discounted")
 CLOCK_SKEWS = ("report", "correct")
 CLOCKS = ("ts", "none")
+STORAGES = ("copy", "in_place")
 
 _SOURCE_KEYS = ("source", "format", "columns", "sql", "clock", "storage")
 _KEYS: dict[str, tuple[str, ...]] = {
@@ -172,7 +173,7 @@ class _Reader(Checks):
         self.one_of(f"{section}.format", form, ("auto", *_IMPORTERS.names()))
         clock = given.get("clock", "ts")
         self.one_of(f"{section}.clock", clock, CLOCKS)
-        self.one_of(f"{section}.storage", given.get("storage", "copy"), ("copy",))
+        storage = self._storage(section, given)
         columns: dict[str, str] = {}
         if table is None:
             columns = self._columns(section, given.get("columns", {}))
@@ -183,10 +184,24 @@ class _Reader(Checks):
             columns=MappingProxyType(columns),
             sql=self.optional_text(f"{section}.sql", given.get("sql")),
             clock=str(clock),
+            storage=storage,
             features=MappingProxyType(dict(features or {})),
             optional_request_id=optional_request_id,
             shape=shape,
         )
+
+    def _storage(self, section: str, given: Mapping[str, Any]) -> str:
+        """Whether rows are copied into the lake; only a log of inferences may stay where it is."""
+        storage = given.get("storage", "copy")
+        if section != "inferences" and storage == "in_place":
+            self.problems.append(f'{section}.storage: only [inferences] may be "in_place".')
+        elif self.one_of(f"{section}.storage", storage, STORAGES) and storage == "in_place":
+            if given.get("sql"):
+                self.problems.append(
+                    "inferences.sql cannot reshape rows that stay in_place: map them with "
+                    '[inferences.columns], or set storage = "copy".'
+                )
+        return str(storage)
 
     def _columns(self, section: str, given: object) -> dict[str, str]:
         if not isinstance(given, dict):

@@ -17,7 +17,7 @@ from workbench import engine
 from workbench.errors import ConfigError
 from workbench.importers import PART, RAW, ROW, Part, Staged
 from workbench.ingest import context as context_rows
-from workbench.ingest import mapping
+from workbench.ingest import in_place, mapping
 from workbench.ingest.base import base_of, section
 from workbench.ingest.commit import (
     Commit,
@@ -28,8 +28,9 @@ from workbench.ingest.commit import (
     leave_out_known,
     register,
 )
-from workbench.ingest.files import Reading, Record, find, plan
+from workbench.ingest.files import Reading, find, plan
 from workbench.ingest.forgotten import leave_out
+from workbench.ingest.records import Record
 from workbench.lake import Lake
 from workbench.project import Context, Project, Source
 
@@ -164,7 +165,10 @@ def _read(
     if to_read:
         narrate(f"{source.table}: reading {len(to_read)} {importer.name} file(s)")
     columns: dict[str, str] = {}
-    if staged.columns:
+    stay = 0
+    if staged.columns and source.in_place:
+        columns, stay = _check_in_place(commit, source, staged, known, report)
+    elif staged.columns:
         columns = _check(commit, source, context, staged, known, report)
         known |= {name: dtype for name, dtype in columns.items() if name not in known}
     else:
@@ -178,7 +182,7 @@ def _read(
     if erased:
         report.notes.append(f"{source.table}: {erased:,} rows of erased users were left out")
     refused = commit_refused(commit, staged)
-    accepted = commit_rows(commit)
+    accepted = stay if source.in_place else commit_rows(commit)
     enter(commit, source, batch, staged, columns)
     report.files[source.table] = report.files.get(source.table, 0) + len(to_read)
     report.rows[source.table] = report.rows.get(source.table, 0) + accepted
@@ -221,11 +225,25 @@ def _check(
     unzoned = engine.scalar(
         connection, f"SELECT count(*) FROM {mapping.CHECKED} WHERE {mapping.NO_ZONE}"
     )
+    _note_zone(source, unzoned, report)
+    return dict(base.known)
+
+
+def _check_in_place(
+    commit: Commit, source: Source, staged: Staged, known: Mapping[str, str], report: Report
+) -> tuple[dict[str, str], int]:
+    """Check rows that stay where they are; the columns that the source had, rows accepted."""
+    base = base_of(commit.connection, source, staged, known, commit.names)
+    accepted, no_zone = in_place.check(commit.connection, source, base)
+    _note_zone(source, no_zone, report)
+    return dict(base.known), accepted
+
+
+def _note_zone(source: Source, unzoned: int, report: Report) -> None:
     if unzoned:
         report.notes.append(
             f"{section(source)}: {unzoned:,} times have no zone and were read as UTC"
         )
-    return dict(base.known)
 
 
 def _stored_types(

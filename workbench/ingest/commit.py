@@ -14,7 +14,8 @@ from workbench import engine
 from workbench.engine import identifier, literal
 from workbench.importers import PART, RAW, ROW, Staged
 from workbench.ingest import mapping
-from workbench.ingest.files import Reading, Record
+from workbench.ingest.files import Reading
+from workbench.ingest.records import Record
 from workbench.lake import Lake
 from workbench.project import Source
 
@@ -199,14 +200,15 @@ def enter(
             (
                 commit.ids[number], source.table, reading.name, source.mapping_id, reading.sha,
                 reading.size, reading.stat_size, reading.mtime_ns, offset, next_row, terminated,
-                reading.previous, list(reading.replaces), json.dumps(dict(columns)),
+                reading.previous, list(reading.replaces), source.in_place,
+                json.dumps(dict(columns)),
             )
         )  # fmt: skip
     commit.connection.execute(
         'CREATE OR REPLACE TABLE readings (ingest_id BIGINT, "table" VARCHAR, '
         "source_file VARCHAR, mapping_id VARCHAR, sha VARCHAR, size BIGINT, stat_size BIGINT, "
         "mtime_ns BIGINT, offset_end BIGINT, next_row BIGINT, terminated BOOLEAN, previous BIGINT, "
-        "replaces BIGINT[], columns VARCHAR)"
+        "replaces BIGINT[], in_place BOOLEAN, columns VARCHAR)"
     )
     engine.insert(commit.connection, "readings", rows)
     commit.lake.append("ingests", engine.reader(commit.connection, "SELECT * FROM readings"))
@@ -220,7 +222,16 @@ def register(
     if readings is None:
         return []
     names = list(Record.__dataclass_fields__)
-    listed = ", ".join(names)
+    # A register that is older than the column has no reading in place.
+    absent = "in_place" not in engine.columns_of(connection, readings)
+    listed = ", ".join(
+        "false"
+        if name == "in_place" and absent
+        else f"coalesce({name}, false)"
+        if name == "in_place"
+        else name
+        for name in names
+    )
     rows = connection.execute(
         f'SELECT "table", columns, {listed} FROM {readings} ORDER BY ingest_id'
     ).fetchall()

@@ -17,46 +17,10 @@ from workbench import importers
 from workbench.errors import ConfigError
 from workbench.importers import Importer
 from workbench.importers._bytes import Stream
+from workbench.ingest.pins import changed, pin
+from workbench.ingest.records import Record, family, live
+from workbench.lake import delta_files
 from workbench.project import Project, Source
-
-
-@dataclass(frozen=True, kw_only=True)
-class Record:
-    """What the lake's register holds of one reading of a file.
-
-    Attributes
-    ----------
-    ingest_id
-        Number that the rows of the reading carry.
-    source_file
-        What the file was called.
-    mapping_id
-        The mapping under which it was read.
-    sha, size
-        SHA-256 and number of the file's uncompressed bytes at that time.
-    stat_size, mtime_ns
-        Size of the file itself, and when it was last changed: a file of which both are as they
-        were is not looked into.
-    offset_end, next_row, terminated
-        Where reading ended; see `workbench.importers.End`.
-    previous
-        The reading that this one continues, or that read the same content under another name.
-    replaces
-        Readings whose rows this one takes the place of.
-    """
-
-    ingest_id: int
-    source_file: str
-    mapping_id: str
-    sha: str
-    size: int
-    stat_size: int
-    mtime_ns: int
-    offset_end: int
-    next_row: int
-    terminated: bool
-    previous: int | None
-    replaces: Sequence[int]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,7 +71,10 @@ def find(project: Project, source: Source) -> list[tuple[str, Path]]:
     found: dict[Path, str] = {}
     for pattern in source.patterns:
         path = project.root / Path(pattern).expanduser()
-        if path.is_dir():
+        delta = delta_files(path)
+        if delta is not None:
+            entries = delta
+        elif path.is_dir():
             entries = [
                 entry
                 for entry in sorted(path.rglob("*"))
@@ -242,8 +209,26 @@ def _look(
         and last.mapping_id == source.mapping_id
         and (last.stat_size, last.mtime_ns) == (size, changed)
     )
-    hashes = None if same else _hash(path, sizes)
+    hashes = None
+    if not same:
+        hashes = _pinned(path, name, source, last) if source.in_place else _hash(path, sizes)
     return _Look(name, path, size, changed, last, hashes)
+
+
+def _pinned(path: Path, name: str, source: Source, last: Record | None) -> _Hashes:
+    """The pin of a file that is read in place, in the place of a hash of all its bytes.
+
+    Raises
+    ------
+    DataError
+        If the file was read in place before and is not what it was.
+    """
+    found = _Hashes()
+    found.whole, found.total = pin(path), path.stat().st_size
+    found[found.total] = found.whole
+    if last is not None and last.in_place and last.sha != found.whole:
+        raise changed(name)
+    return found
 
 
 def _journal(path: Path) -> list[Path]:
@@ -263,6 +248,8 @@ def _continue(
     current = [record for record in matching if record.mapping_id == source.mapping_id]
     if current:
         best = max(current, key=lambda record: (record.size, record.ingest_id))
+        if best.in_place and not _is_there(best, reading):
+            return replace(reading, replaces=family(best, records))
         if best.size == reading.size:
             return replace(reading, known=best, previous=best.ingest_id)
         if reading.importer.grows:
@@ -273,51 +260,29 @@ def _continue(
                     next_row=best.next_row,
                     previous=best.ingest_id,
                 )
-            return replace(reading, replaces=_family(best, records))
+            return replace(reading, replaces=family(best, records))
     if matching:
         best = max(matching, key=lambda record: (record.size, record.ingest_id))
         if best.size == reading.size or reading.importer.grows:
-            return replace(reading, replaces=_family(best, records))
+            return replace(reading, replaces=family(best, records))
     if last is None:
         return reading
     unread = last.offset_end == 0 and last.size > 0
-    if unread or source.table.startswith("context_"):
+    moved_in = last.in_place != source.in_place and (last.stat_size, last.mtime_ns) == (
+        reading.stat_size,
+        reading.mtime_ns,
+    )
+    if unread or moved_in or source.table.startswith("context_"):
         # A context file that was written anew is a new snapshot of the same facts.
-        return replace(reading, replaces=_family(last, records))
+        return replace(reading, replaces=family(last, records))
     return reading
 
 
-def live(records: Sequence[Record]) -> list[Record]:
-    """The readings whose rows count: those that no later reading took the place of."""
-    replaced = {number for record in records for number in record.replaces}
-    return [record for record in records if record.ingest_id not in replaced]
-
-
-def superseded(records: Sequence[Record]) -> tuple[set[int], set[int]]:
-    """Readings whose rows do not count, and readings whose broken-off last row was completed."""
-    replaced = {number for record in records for number in record.replaces}
-    by_id = {record.ingest_id: record for record in records}
-    continued: set[int] = set()
-    for record in records:
-        before = by_id.get(record.previous) if record.previous is not None else None
-        if before is None or before.sha == record.sha:
-            continue
-        while before is not None:
-            continued.add(before.ingest_id)
-            before = by_id.get(before.previous) if before.previous is not None else None
-    return replaced, continued
-
-
-def _family(record: Record, records: Sequence[Record]) -> tuple[int, ...]:
-    """The readings that are linked to `record`: of the same file, grown or renamed."""
-    family = {record.ingest_id}
-    links = [(r.ingest_id, r.previous) for r in records if r.previous is not None]
-    growing = True
-    while growing:
-        joined = {n for link in links if family & set(link) for n in link if n is not None}
-        growing = not joined <= family
-        family |= joined
-    return tuple(sorted(family))
+def _is_there(record: Record, reading: Reading) -> bool:
+    """Whether the file of a reading still is where it was; `reading` has the same content."""
+    name = record.source_file
+    here = reading.path.as_posix().removesuffix(reading.name)
+    return Path(name if name.startswith("/") else here + name).is_file()
 
 
 def _breaks_line(path: Path, offset: int) -> bool:

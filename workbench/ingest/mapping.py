@@ -33,7 +33,12 @@ _KEYS = {
 
 
 def check(connection: duckdb.DuckDBPyConnection, source: Source, base: Base) -> None:
-    """Map, cast and check the rows of `base` into the relation `CHECKED`.
+    """Map, cast and check the rows of `base` into the relation `CHECKED`; see `checked`."""
+    connection.execute(f"CREATE OR REPLACE TABLE {CHECKED} AS {checked(connection, source, base)}")
+
+
+def checked(connection: duckdb.DuckDBPyConnection, source: Source, base: Base) -> str:
+    """Query of the rows of `base` mapped, cast and checked.
 
     Raises
     ------
@@ -91,8 +96,7 @@ def check(connection: duckdb.DuckDBPyConnection, source: Source, base: Base) -> 
     field = " ".join(f"WHEN {c} THEN {literal(f)}" for _, f, c in rules)
     flagged, filled = defaults(source, inputs)
     replaced = f"* REPLACE ({', '.join(filled)})" if filled else "*"
-    connection.execute(
-        f"CREATE OR REPLACE TABLE {CHECKED} AS "
+    return (
         f"SELECT {replaced}, {flagged} AS {FLAGS}, "
         f"CASE WHEN __bad IS NOT NULL THEN 'bad_type' {reason} END AS {REASON}, "
         f"CASE WHEN __bad IS NOT NULL THEN __bad {field} END AS {FIELD} FROM ({cast_sql})"
