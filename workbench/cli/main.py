@@ -29,6 +29,7 @@ COMMANDS = {
     "prune": "Remove old builds.",
     "forget": "Erase a user from everything that was written.",
     "serve": "Open the dashboard.",
+    "receive": "Receive feedback, inferences and traces over HTTP.",
     "doctor": "Check the installation and the project; print schemas.",
 }
 

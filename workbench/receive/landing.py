@@ -1,0 +1,282 @@
+"""The landing log: JSON lines, durable when `Landing.commit` returns, published as whole files.
+
+Each stream is a folder. Lines go to a hidden file, ``.<utc>-<host>-<pid>-<n>.jsonl.open``, that is
+renamed to ``<utc>-<host>-<pid>-<n>.jsonl`` once it is old or large enough; whoever reads the folder
+sees whole files only, which never change.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import socket
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import count
+from pathlib import Path
+
+from workbench.errors import LockedError
+
+STREAMS = ("feedback", "inferences", "traces", "quarantine")
+_SUFFIX, _OPEN = ".jsonl", ".open"
+_LOCK = ".receive.lock"
+#: A writer publishes within seconds; a file of another machine that rests this long has none.
+_ABANDONED_SECONDS = 600.0
+
+
+@dataclass
+class _File:
+    """A file that is being written; `size` is how much of it is known to be on the disk."""
+
+    path: Path
+    descriptor: int
+    since: float
+    size: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recovered:
+    """What was left behind by a process that did not end by itself.
+
+    Attributes
+    ----------
+    files
+        Files that were published now.
+    cut_off
+        Last lines without an end, which were dropped: nobody was told that they are kept.
+    """
+
+    files: int = 0
+    cut_off: int = 0
+
+
+class Landing:
+    """The log that one process writes. All but the constructor belongs to one thread.
+
+    Parameters
+    ----------
+    root
+        Folder of the streams' folders.
+    max_bytes, max_age
+        Size and age in seconds at which a file is published.
+    clock
+        Seconds, never going back.
+
+    Raises
+    ------
+    LockedError
+        If another process receives into the same folder.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        *,
+        max_bytes: int = 64 * 1024 * 1024,
+        max_age: float = 5.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.root = root
+        self.max_age = max_age
+        self._max_bytes = max_bytes
+        self._clock = clock
+        self._files: dict[str, _File] = {}
+        self._left: list[Path] = []
+        self._numbers = count()
+        for stream in STREAMS:
+            (root / stream).mkdir(parents=True, exist_ok=True)
+        self._lock = _lock(root)
+        self.recovered = _recover(root)
+
+    def commit(self, lines: Mapping[str, Sequence[bytes]]) -> None:
+        """Append lines to their streams; on return they are on the disk.
+
+        Raises
+        ------
+        OSError
+            If that could not be made sure of; then none of the lines is kept.
+        """
+        touched: list[str] = []
+        try:
+            for stream, entries in lines.items():
+                if entries:
+                    touched.append(stream)
+                    _write_all(self._file(stream).descriptor, b"\n".join([*entries, b""]))
+            for stream in touched:
+                os.fsync(self._files[stream].descriptor)
+        except OSError:
+            # After a failed fsync the kernel may take unwritten pages for written: such a file
+            # is never appended to again.
+            for stream in touched:
+                if stream in self._files:
+                    self._retire(stream)
+            raise
+        for stream in touched:
+            file = self._files[stream]
+            file.size = os.lseek(file.descriptor, 0, os.SEEK_CUR)
+            if file.size >= self._max_bytes:
+                self._publish(stream)
+
+    def seconds_to_publication(self) -> float | None:
+        """When the next file is old enough to be published; None where none is open."""
+        if not self._files and not self._left:
+            return None
+        oldest = min((file.since for file in self._files.values()), default=self._clock())
+        return max(0.0, oldest + self.max_age - self._clock())
+
+    def publish(self, *, everything: bool = False) -> None:
+        """Publish the files that are old enough.
+
+        Raises
+        ------
+        OSError
+            If a file cannot be renamed; it is tried again the next time.
+        """
+        for path in list(self._left):
+            _reveal(path)
+            self._left.remove(path)
+        for stream, file in list(self._files.items()):
+            if everything or self._clock() - file.since >= self.max_age:
+                self._publish(stream)
+
+    def close(self) -> None:
+        """Publish everything and let others receive into the folder."""
+        try:
+            self.publish(everything=True)
+        finally:
+            os.close(self._lock)
+
+    def _file(self, stream: str) -> _File:
+        if stream not in self._files:
+            folder = self.root / stream
+            path = folder / f".{_name(next(self._numbers))}{_SUFFIX}{_OPEN}"
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o640)
+            self._files[stream] = _File(path, descriptor, self._clock())
+            _sync_folder(folder)
+        return self._files[stream]
+
+    def _publish(self, stream: str) -> None:
+        file = self._files.pop(stream)
+        self._left.append(file.path)
+        os.close(file.descriptor)
+        _reveal(file.path)
+        self._left.remove(file.path)
+
+    def _retire(self, stream: str) -> None:
+        """Take what was not made durable out of a file, and leave the file to be published."""
+        file = self._files.pop(stream)
+        with suppress(OSError):
+            os.ftruncate(file.descriptor, file.size)
+        with suppress(OSError):
+            os.close(file.descriptor)
+        if file.size:
+            self._left.append(file.path)
+        else:
+            with suppress(OSError):
+                file.path.unlink()
+
+
+def published(root: Path, stream: str) -> list[Path]:
+    """The published files of a stream, oldest first."""
+    found = (root / stream).rglob(f"*{_SUFFIX}")
+    return sorted(path for path in found if not path.name.startswith("."))
+
+
+def _name(number: int) -> str:
+    host = re.sub(r"[^A-Za-z0-9.]", "_", socket.gethostname())
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%S%fZ}-{host}-{os.getpid()}-{number}"
+
+
+def _write_all(descriptor: int, content: bytes) -> None:
+    view = memoryview(content)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make sure that what a folder lists is on the disk."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _reveal(path: Path) -> None:
+    """Give a file, whose content is on the disk, the name under which it is read."""
+    path.rename(path.with_name(path.name.removeprefix(".").removesuffix(_OPEN)))
+    _sync_folder(path.parent)
+
+
+def _lock(root: Path) -> int:
+    descriptor = os.open(root / _LOCK, os.O_RDWR | os.O_CREAT, 0o640)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise LockedError(
+            f"Another process receives into {root}.",
+            "Stop it, or name another folder with --landing DIR.",
+        ) from None
+    return descriptor
+
+
+def _recover(root: Path) -> Recovered:
+    """Publish the whole lines of files whose writers are gone."""
+    files = cut_off = 0
+    for stream in STREAMS:
+        for path in sorted((root / stream).glob(f".*{_SUFFIX}{_OPEN}")):
+            if _has_writer(path):
+                continue
+            whole, rest = _whole_lines(path)
+            cut_off += rest
+            with path.open("r+b") as file:
+                file.truncate(whole)
+                os.fsync(file.fileno())
+            if whole:
+                _reveal(path)
+                files += 1
+            else:
+                path.unlink()
+    return Recovered(files=files, cut_off=cut_off)
+
+
+def _has_writer(path: Path) -> bool:
+    """Whether the process that a file is named after may still write it.
+
+    The folder is shared with processes that log into it themselves.
+    """
+    named = re.fullmatch(r"\.[^-]+-(.*)-(\d+)-\d+", path.name.removesuffix(_SUFFIX + _OPEN))
+    own = _name(0).split("-", 1)[1].rsplit("-", 2)[0]
+    if named is None or named[1] != own:
+        return time.time() - path.stat().st_mtime < _ABANDONED_SECONDS
+    process = int(named[2])
+    if process == os.getpid():
+        # In a container the numbers begin again; this process has opened no file yet.
+        return False
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _whole_lines(path: Path) -> tuple[int, bool]:
+    """How many bytes of a file are whole lines, and whether something stands after them."""
+    size = position = path.stat().st_size
+    with path.open("rb") as file:
+        while position > 0:
+            start = max(0, position - 65536)
+            file.seek(start)
+            end = file.read(position - start).rfind(b"\n")
+            if end >= 0:
+                whole = start + end + 1
+                return whole, whole < size
+            position = start
+    return 0, size > 0
