@@ -53,7 +53,9 @@ _HEAD_ROWS = 20
 def kind_of(path: Path) -> str:
     """The kind of a file by its first bytes; of texts by the name: what is not CSV is JSON."""
     stream = Stream(path)
-    first = stream.read(16)
+    first = b""
+    while len(first) < len(_SQLITE) and (block := stream.read(len(_SQLITE) - len(first))):
+        first += block
     stream.close()
     if first[:4] == b"PAR1":
         return "parquet"
@@ -139,11 +141,20 @@ def _databases(
         try:
             with closing(open_database(part.path)) as database:
                 batches = chain.from_iterable(_documents(database, part, q) for q in queries)
-                table = pa.RecordBatchReader.from_batches(_SCHEMA, _numbered(batches))
-                with engine.registered(connection, "sqlite_batches", table):
-                    connection.execute(
-                        f"INSERT INTO {RECORDS} SELECT *, CAST({RAW} AS JSON) FROM sqlite_batches"
-                    )
+                # SQLite is asked in this thread, where what it says of a damage can be caught.
+                for batch in _numbered(batches):
+                    table = pa.Table.from_batches([batch], schema=_SCHEMA)
+                    with engine.registered(connection, "sqlite_batch", table):
+                        connection.execute(
+                            f"INSERT INTO {RECORDS} SELECT *, TRY_CAST({RAW} AS JSON) "
+                            "FROM sqlite_batch"
+                        )
+                # Half of a surrogate pair is JSON to SQLite, and to nobody else.
+                connection.execute(
+                    f"INSERT INTO {_REFUSED} SELECT {PART}, {ROW}, 'not_json', NULL, {RAW} "
+                    f"FROM {RECORDS} WHERE doc IS NULL"
+                )
+                connection.execute(f"DELETE FROM {RECORDS} WHERE doc IS NULL")
         except sqlite3.DatabaseError as error:
             connection.execute(f"DELETE FROM {RECORDS} WHERE {PART} = {part.number}")
             said = f"unreadable SQLite: {error}"
@@ -273,6 +284,12 @@ def at(*keys: str, doc: str = "doc") -> str:
     return f"({doc} ->> {literal(path)})"
 
 
+def json_at(*keys: str, doc: str = "doc") -> str:
+    """SQL of a value of a document as JSON; NULL where it is missing, JSON's null where it is."""
+    path = "$" + "".join("." + json.dumps(key) for key in keys)
+    return f"({doc} -> {literal(path)})"
+
+
 def first(*values: str) -> str:
     """SQL of the first text that is there and not empty."""
     return "coalesce(" + ", ".join(f"nullif({value}, '')" for value in values) + ")"
@@ -283,6 +300,15 @@ def rest(*keys: str, doc: str = "doc") -> str:
     without = literal(json.dumps(dict.fromkeys(keys)))
     bare = f"json_merge_patch(json_merge_patch('{{}}', {doc}), {without})"
     return f"nullif(CAST({bare} AS VARCHAR), '{{}}')"
+
+
+def hex_id(value: str) -> str:
+    """SQL of the id of a span or trace in lower hex: it may be base64, or begin with 0x."""
+    base64 = f"regexp_full_match({value}, '[A-Za-z0-9+/]{{11}}=|[A-Za-z0-9+/]{{22}}==')"
+    return (
+        f"CASE WHEN {base64} THEN lower(hex(from_base64({value}))) "
+        f"ELSE lower(regexp_replace(nullif({value}, ''), '^0x', '')) END"
+    )
 
 
 def elements(value: str) -> str:
