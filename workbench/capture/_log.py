@@ -1,0 +1,268 @@
+"""The log: what a serving process calls."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+from workbench.capture import _process
+from workbench.capture._calls import Call, traced
+from workbench.capture._columns import SHARED
+from workbench.capture._context import current
+from workbench.capture._copies import copy_all
+from workbench.capture._counters import STREAMS, Counters
+from workbench.capture._encode import Row
+from workbench.capture._files import recover
+from workbench.capture._ids import new_id
+from workbench.capture._writer import Batch, Settings, Writer, counters_of
+
+_INFERENCES, _FEEDBACK = range(len(STREAMS))
+_WIDER = frozenset(("scope", "chosen_id", "retracts"))
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Log:
+    """Logs model calls and feedback into a landing folder, off the path of the calls.
+
+    Made by `workbench.capture.open`. No method raises because of what is logged, or of the disk;
+    what went wrong is in `counters` and `last_error`.
+    """
+
+    def __init__(self, settings: Settings, columns: Mapping[str, Any]) -> None:
+        self._settings = settings
+        self._columns = dict(columns)
+        self._writer: Writer | None = None
+        self._closed = False
+        self._starting = threading.Lock()
+        self._error: Exception | None = None
+        for stream in STREAMS:
+            (settings.folder / stream).mkdir(parents=True, exist_ok=True)
+        recover(settings.folder)
+        _process.adopt(self)
+
+    @property
+    def folder(self) -> Path:
+        """The landing folder."""
+        return self._settings.folder
+
+    @property
+    def last_error(self) -> Exception | None:
+        """What went wrong last, if anything did."""
+        written = self._writer.last_error if self._writer is not None else None
+        return written or self._error
+
+    def inference(self, *, request_id: str | None = None, **columns: Any) -> str:
+        """Log a model call.
+
+        Parameters
+        ----------
+        request_id
+            Its key; made where it is left out, or that of the current request.
+        **columns
+            Columns of ``inferences``. ``ts`` is now unless it is given; ``features`` is a mapping
+            by name. What has another name goes to ``metadata``.
+
+        Returns
+        -------
+        str
+            The key, which feedback has to name.
+        """
+        request = current.get()
+        parent_id = None
+        if request is None:
+            request_id = request_id or new_id()
+            row = {"request_id": request_id, "ts": time.time_ns(), **self._columns, **columns}
+        else:
+            if request_id is None:
+                request_id, parent_id = request.take()
+            elif request_id in request.unused:
+                request.take()
+            row = {
+                "request_id": request_id,
+                "ts": time.time_ns(),
+                "trace_id": request.trace_id,
+                "parent_id": parent_id,
+                **self._columns,
+                **request.columns,
+                **columns,
+            }
+        self.put(_INFERENCES, row)
+        return request_id
+
+    def feedback(
+        self, *, name: str, value: Any = None, request_id: str | None = None, **columns: Any
+    ) -> str:
+        """Log a feedback event.
+
+        Parameters
+        ----------
+        name
+            Name of the signal.
+        value
+            The signal itself.
+        request_id
+            The inference that it judges; that of the current request where it is left out, unless
+            the event says otherwise by ``scope``, ``chosen_id`` or ``retracts``.
+        **columns
+            Columns of ``feedback``. ``ts`` is now and ``feedback_id`` is made unless given.
+
+        Returns
+        -------
+        str
+            The ``feedback_id``.
+        """
+        row = {
+            "feedback_id": new_id(),
+            "request_id": request_id,
+            "ts": time.time_ns(),
+            "name": name,
+            "value": value,
+        }
+        request = current.get()
+        if request is not None:
+            row |= {key: request.columns[key] for key in SHARED if key in request.columns}
+            if request_id is None and not _WIDER & columns.keys():
+                row["request_id"] = request.request_id
+            elif columns.get("scope") == "trace":
+                row["trace_id"] = request.trace_id
+        row |= columns
+        self.put(_FEEDBACK, row)
+        return str(row["feedback_id"])
+
+    def call(self, **columns: Any) -> Call:
+        """Log what happens in a ``with`` or ``async with`` block as one model call.
+
+        Parameters
+        ----------
+        **columns
+            Columns that are known beforehand; `Call.add` gives the others. ``ts`` and
+            ``latency_ms`` are measured.
+
+        Returns
+        -------
+        Call
+            The context manager. Within it the call is the current request.
+        """
+        return Call(self, columns)
+
+    def traced(
+        self,
+        *,
+        input: Callable[..., Any] | None = None,
+        output: Callable[[Any], Mapping[str, Any]] | None = None,
+        **columns: Any,
+    ) -> Callable[[Callable[P, R]], Callable[P, R]]:
+        """Decorate a function, coroutine function or generator so that its calls are logged.
+
+        Parameters
+        ----------
+        input
+            Makes the column ``input`` from the arguments. Without it, it is the only argument, or
+            an object of the arguments by name.
+        output
+            Makes columns from the result. Without it the result is the column ``output``; of a
+            generator that is all that it yielded, in one text if all of it is text.
+        **columns
+            Columns that are known beforehand.
+
+        Returns
+        -------
+        callable
+            The decorator.
+
+        Notes
+        -----
+        Both functions run on the writer's thread, after the call.
+        """
+        return traced(self, input, output, columns)
+
+    def put(self, stream: int, payload: Row | Batch, rows: int = 1) -> None:
+        """Hand rows to the writer; the other methods call it."""
+        try:
+            kept = copy_all(payload) if isinstance(payload, dict) else payload
+            (self._writer or self._begin()).put(stream, rows, kept)
+        except Exception as error:  # noqa: BLE001 - logging may never break what it is about
+            self.failed(error)
+
+    def failed(self, error: Exception) -> None:
+        """Remember what went wrong."""
+        self._error = error
+
+    def counters(self) -> Counters:
+        """What became of the rows that this process handed in."""
+        writer = self._writer
+        if writer is None:
+            return Counters()
+        found = [counters_of(writer, stream) for stream in range(len(STREAMS))]
+        return found[0] + found[1]
+
+    def flush(self, timeout: float = 10.0, *, publish: bool = False) -> bool:
+        """Wait until everything that was handed in before is in files.
+
+        Parameters
+        ----------
+        timeout
+            Seconds to wait at most.
+        publish
+            Rename the open files too, so that a build reads them.
+
+        Returns
+        -------
+        bool
+            Whether that was done in time.
+        """
+        return self._writer is None or self._writer.flush(timeout, publish=publish)
+
+    def close(self, timeout: float = 10.0) -> bool:
+        """Write what is left, publish the files, and end; what comes later is dropped.
+
+        Parameters
+        ----------
+        timeout
+            Seconds after which what could not be written is given up.
+
+        Returns
+        -------
+        bool
+            Whether everything was written.
+        """
+        self._closed = True
+        _process.release(self)
+        return self._writer is None or self._writer.close(timeout)
+
+    def forked(self) -> None:
+        """Begin anew in a forked process; what waits in the queue is its parent's to write."""
+        if self._writer is not None:
+            self._writer.forget()
+        self._writer = None
+        self._starting = threading.Lock()
+
+    @contextmanager
+    def frozen(self, timeout: float) -> Iterator[None]:
+        """Write and publish everything, and let no call hand in more within the block."""
+        if self._writer is None:
+            yield
+            return
+        with self._writer.lock:
+            self._writer.flush(timeout, publish=True)
+            yield
+
+    def _begin(self) -> Writer:
+        with self._starting:
+            if self._writer is None:
+                if self._closed:
+                    raise RuntimeError("the log is closed")
+                self._writer = Writer(self._settings)
+            return self._writer
+
+    def __enter__(self) -> Log:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

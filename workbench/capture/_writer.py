@@ -1,0 +1,305 @@
+"""The queue between the calls and the files, and the thread that empties it.
+
+The calls only append to the queue. They do not wake the thread either, which would cost a system
+call each: it looks by itself, every few hundredths of a second. It holds the interpreter's lock for
+a few rows at a time and then sleeps, so that a call never waits for it long; the longer the queue,
+the more rows it takes at once.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from workbench.capture import _counters
+from workbench.capture._columns import FEEDBACK, INFERENCES
+from workbench.capture._counters import ACCEPTED, DROPPED, FAILED, GIVEN_UP, STREAMS, Counters
+from workbench.capture._encode import Row, Rules, line
+from workbench.capture._files import Output, recover, writer_name
+
+_CONTRACTS = (INFERENCES, FEEDBACK)
+#: Rows that are written at once, and how long the thread sleeps between a few of them.
+_SLICE, _SLICES, _PAUSE = 8, 32, 50e-6
+_BATCH_BYTES = 256 * 1024
+#: How long a call may wait for another one that writes to disk itself.
+_SPILL_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a log writes; `workbench.capture.open` says what each means."""
+
+    folder: Path
+    when_full: Literal["drop", "block", "spill"] = "drop"
+    max_pending: int = 10_000
+    block_seconds: float = 1.0
+    durability: Literal["batch", "fsync"] = "batch"
+    flush_seconds: float = 0.05
+    max_rows: int = 100_000
+    max_bytes: int = 64 * 1024 * 1024
+    max_age: float = 30.0
+    rules: Rules = field(default_factory=Rules)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Rows of one call that are taken apart on the writer's thread."""
+
+    rows: Any
+
+    def __call__(self) -> Iterable[Row]:
+        """Make the rows."""
+        made: Iterable[Row] = self.rows()
+        return made
+
+
+class Writer:
+    """One queue, one thread and the open files of one process.
+
+    The thread never takes `lock`, so that the handler of a signal can hold it and wait for the
+    thread; and it can be taken twice, because the handler may interrupt the call that has it.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.lock = threading.RLock()
+        self._limit = settings.max_pending
+        self.last_error: Exception | None = None
+        self.write_errors = 0
+        self._shared = _counters.create(settings.folder, writer_name())
+        self._numbers = self._shared.numbers
+        self._accepted = tuple(_counters.place(s, ACCEPTED) for s in range(len(STREAMS)))
+        self._dropped = tuple(_counters.place(s, DROPPED) for s in range(len(STREAMS)))
+        self._queue: deque[tuple[int, int, Row | Batch]] = deque()
+        self._queued = self._done = 0
+        self._closed = self._stop = self._hurry = False
+        self._publications = self._published = 0
+        self._give_up_at = float("inf")
+        self._outputs, self._spills = (
+            [Output(settings.folder, self._shared, s, output) for s in range(len(STREAMS))]
+            for output in range(len(_counters.OUTPUTS))
+        )
+        self._spilling = threading.Lock()
+        self._hand: list[list[bytes]] = [[] for _ in STREAMS]
+        self._in_hand = [0 for _ in STREAMS]
+        self._bytes = self._taken = 0
+        self._wake = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="workbench-capture", daemon=True)
+        self._thread.start()
+
+    def put(self, stream: int, rows: int, payload: Row | Batch) -> None:
+        """Hand in rows."""
+        with self.lock:
+            self._numbers[self._accepted[stream]] += rows
+            waiting = self._queued - self._done
+            # Where nothing waits any number of rows has room.
+            if (waiting + rows <= self._limit or not waiting) and not self._closed:
+                self._queue.append((stream, rows, payload))
+                self._queued += rows
+                return
+        if not self._closed:
+            if self.settings.when_full == "block" and self._wait(stream, rows, payload):
+                return
+            if self.settings.when_full == "spill" and self._spill(stream, rows, payload):
+                return
+        with self.lock:
+            self._numbers[self._dropped[stream]] += rows
+
+    def counters(self, stream: int) -> Counters:
+        """What became of the rows of a stream."""
+        with self.lock:
+            return self._shared.counters(stream)
+
+    def flush(self, timeout: float, *, publish: bool = False) -> bool:
+        """Wait until all rows that were handed in before are in files; whether they are."""
+        with self.lock:
+            target = self._queued
+            if publish:
+                self._publications += 1
+            publication = self._publications if publish else 0
+        deadline = time.monotonic() + timeout
+        self._hurry = True
+        try:
+            while self._done < target or self._published < publication:
+                if time.monotonic() > deadline or not self._thread.is_alive():
+                    return self._done >= target and self._published >= publication
+                self._wake.set()
+                time.sleep(0.001)
+        finally:
+            self._hurry = False
+        return True
+
+    def close(self, timeout: float) -> bool:
+        """Write what is left and end; whether everything was written."""
+        with self.lock:
+            if self._closed:
+                return True
+            self._closed = True
+        self._give_up_at = time.monotonic() + timeout
+        self._hurry = self._stop = True
+        self._wake.set()
+        # The thread itself gives up in time; a disk that hangs is what it may not survive.
+        self._thread.join(timeout + 1.0)
+        if self._thread.is_alive():
+            return False
+        left = [sum(rows for s, rows, _ in self._queue if s == n) for n in range(len(STREAMS))]
+        with self.lock:
+            for stream, rows in enumerate(left):
+                self._numbers[self._dropped[stream]] += rows + self._in_hand[stream]
+            found = {name: self._shared.counters(n) for n, name in enumerate(STREAMS)}
+        lost = sum(left) + sum(self._in_hand)
+        # A file that is still open is left to the next process, and the counters with it.
+        if not any(output.is_open for output in (*self._outputs, *self._spills)):
+            with suppress(OSError):
+                _counters.end(self._shared, found, "closed")
+        return not lost
+
+    def forget(self) -> None:
+        """Let go of what belongs to the process that this one was forked from."""
+        for output in (*self._outputs, *self._spills):
+            output.forget()
+        self._shared.close()
+
+    def _wait(self, stream: int, rows: int, payload: Row | Batch) -> bool:
+        """Wait for room."""
+        deadline = time.monotonic() + self.settings.block_seconds
+        while time.monotonic() < deadline and not self._closed:
+            self._wake.set()
+            time.sleep(0.001)
+            with self.lock:
+                waiting = self._queued - self._done
+                if (waiting + rows <= self._limit or not waiting) and not self._closed:
+                    self._queue.append((stream, rows, payload))
+                    self._queued += rows
+                    return True
+        return False
+
+    def _spill(self, stream: int, rows: int, payload: Row | Batch) -> bool:
+        """Write rows from the call itself, which slows it down to what the disk can take."""
+        lines, failed, _ = self._encode(stream, rows, payload)
+        # A signal's handler may run in the middle of this, and log: it must not wait for ever.
+        if not self._spilling.acquire(timeout=_SPILL_SECONDS):
+            return False
+        try:
+            if self._closed or len(lines) < rows:
+                return False
+            output = self._spills[stream]
+            output.append(b"".join(lines), rows, sync=self.settings.durability == "fsync")
+            output.count(FAILED, failed)
+        except OSError as error:
+            self._failed(error)
+            return False
+        finally:
+            self._spilling.release()
+        return True
+
+    def _encode(self, stream: int, rows: int, payload: Row | Batch) -> tuple[list[bytes], int, int]:
+        """Lines of a payload, how many fields were left out, and how many rows have no line."""
+        lines: list[bytes] = []
+        failed = 0
+        try:
+            for row in (payload,) if isinstance(payload, dict) else payload():
+                encoded, faults = line(row, _CONTRACTS[stream], self.settings.rules)
+                lines.append(encoded)
+                failed += faults
+        except Exception as error:  # noqa: BLE001 - what is in a row is the user's
+            self._failed(error)
+        return lines, failed, rows - len(lines)
+
+    def _run(self) -> None:
+        with suppress(OSError):
+            recover(self.settings.folder)
+        while True:
+            self._wake.wait(self.settings.flush_seconds)
+            self._wake.clear()
+            try:
+                self._drain()
+                self._publish()
+                if self._stop and not self._waiting():
+                    return
+            except OSError as error:
+                self._failed(error)
+            except Exception as error:  # noqa: BLE001 - the thread may not die before its process
+                self._failed(error)
+            if time.monotonic() > self._give_up_at:
+                with suppress(OSError):
+                    self._publish()
+                return
+
+    def _waiting(self) -> bool:
+        return self._done < self._queued or self._published < self._publications
+
+    def _drain(self) -> None:
+        """Write all that waits.
+
+        Raises
+        ------
+        OSError
+            If a write failed. Its lines are kept in hand, and no more are taken until it works.
+        """
+        if self._bytes >= _BATCH_BYTES:
+            self._write()
+        while self._queue:
+            self._take(_SLICE + len(self._queue) // _SLICES)
+            if self._bytes >= _BATCH_BYTES:
+                self._write()
+            if self._queue and not self._hurry:
+                time.sleep(_PAUSE)
+        self._write()
+
+    def _take(self, items: int) -> None:
+        for _ in range(min(items, len(self._queue))):
+            stream, rows, payload = self._queue.popleft()
+            lines, failed, without = self._encode(stream, rows, payload)
+            output = self._outputs[stream]
+            output.count(FAILED, failed)
+            output.count(GIVEN_UP, without)
+            self._hand[stream] += lines
+            self._in_hand[stream] += len(lines)
+            self._bytes += sum(map(len, lines))
+            self._done += without
+
+    def _write(self) -> None:
+        for stream, lines in enumerate(self._hand):
+            if lines:
+                rows = len(lines)
+                self._outputs[stream].append(
+                    b"".join(lines), rows, sync=self.settings.durability == "fsync"
+                )
+                self._hand[stream] = []
+                self._in_hand[stream] = 0
+                self._done += rows
+        self._bytes = 0
+
+    def _publish(self) -> None:
+        """Give the files that are large or old enough their names, all of them if asked to."""
+        settings, asked = self.settings, self._publications
+        everything = self._stop or asked > self._published
+        for output in self._outputs:
+            if everything or output.due(settings.max_bytes, settings.max_rows, settings.max_age):
+                output.publish()
+        if self._spilling.acquire(timeout=_SPILL_SECONDS if everything else 0):
+            try:
+                for output in self._spills:
+                    if everything or output.due(
+                        settings.max_bytes, settings.max_rows, settings.max_age
+                    ):
+                        output.publish()
+            finally:
+                self._spilling.release()
+        self._published = asked
+
+    def _failed(self, error: Exception) -> None:
+        self.last_error = error
+        self.write_errors += 1
+
+
+def counters_of(writer: Writer, stream: int) -> Counters:
+    """The counters of a stream, with the failed writes."""
+    return replace(writer.counters(stream), write_errors=writer.write_errors)
