@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from workbench.query import Build, Result
 
 Narrate = Callable[[str], None]
+
+
+#: What is told of a build.
+_BUILT = ("build", "ledger", "seconds", "notes", "fresh")
 
 
 def _silent(_: str) -> None:
@@ -81,7 +85,15 @@ class Workbench:
 
         done = build(self.project, as_of=as_of, narrate=narrate)
         self.__dict__.pop("current", None)
-        return {key: done[key] for key in ("build", "ledger", "seconds", "notes", "fresh")}
+        return {key: done[key] for key in _BUILT}
+
+    def watch(self, wait: Callable[[], bool], **calls: Any) -> Iterator[dict[str, Any]]:
+        """Build whenever something new has landed; see `workbench.build.watch.watch`."""
+        from workbench.build.watch import watch
+
+        for done in watch(self.folder, wait, **calls):
+            self.__dict__.pop("current", None)
+            yield {key: done[key] for key in _BUILT}
 
     def status(self) -> dict[str, Any]:
         """The ledger of the build in force, and what became of the rest."""

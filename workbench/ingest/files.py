@@ -201,9 +201,7 @@ class _Look:
 def _look(
     path: Path, name: str, source: Source, last: Record | None, sizes: Sequence[int]
 ) -> _Look:
-    stats = [entry.stat() for entry in (path, *_journal(path))]
-    size = sum(stat.st_size for stat in stats)
-    changed = max(stat.st_mtime_ns for stat in stats)
+    size, changed = last_change(path)
     same = (
         last is not None
         and last.mapping_id == source.mapping_id
@@ -213,6 +211,12 @@ def _look(
     if not same:
         hashes = _pinned(path, name, source, last) if source.in_place else _hash(path, sizes)
     return _Look(name, path, size, changed, last, hashes)
+
+
+def last_change(path: Path) -> tuple[int, int]:
+    """Size of a file and when it was last changed, in nanoseconds; a database's log included."""
+    stats = [entry.stat() for entry in (path, *_journal(path))]
+    return sum(stat.st_size for stat in stats), max(stat.st_mtime_ns for stat in stats)
 
 
 def _pinned(path: Path, name: str, source: Source, last: Record | None) -> _Hashes:
