@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -166,28 +166,14 @@ def sql_of(expression: ir.Expr) -> str:
     return str(ibis.duckdb.compile(expression))
 
 
-_COMPILED: dict[Any, str] = {}
-_MOST_COMPILED = 200
+@ibis.udf.scalar.builtin(name="getvariable")  # type: ignore[untyped-decorator]
+def _variable(name: str) -> str:  # type: ignore[empty-body]
+    """The value that SET VARIABLE gave; its type is that of the value."""
 
 
-def sql_over(rows: ir.Table, made: Any, expression: Callable[[], ir.Expr]) -> str:
-    """The DuckDB SQL of an expression over a relation, compiled once for relations that are alike.
-
-    Parameters
-    ----------
-    rows
-        A relation with a name.
-    made
-        What else the expression depends on; hashable.
-    expression
-        Makes it. It must not depend on anything else, such as the rows themselves.
-    """
-    key = (made, rows.get_name(), rows.schema())
-    if key not in _COMPILED:
-        if len(_COMPILED) >= _MOST_COMPILED:
-            _COMPILED.clear()
-        _COMPILED[key] = sql_of(expression())
-    return _COMPILED[key]
+def variable(name: str, dtype: str) -> ir.Value:
+    """The value of an SQL variable of the connection."""
+    return _variable(name).cast(dtype)
 
 
 def dtype(name: str) -> Any:

@@ -7,6 +7,7 @@ import pkgutil
 from collections.abc import Iterator
 from functools import cached_property
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from workbench.errors import ConfigError, suggest
@@ -64,6 +65,17 @@ class Registry(Generic[T]):
                 entry = getattr(module, self.attribute)
             self._loaded[name] = entry
         return self._loaded[name]
+
+    def foreign(self) -> list[T]:
+        """The entries whose code is not of this package, and may change without it."""
+        ours = Path(__file__).resolve().parent
+        package = importlib.import_module(self.package)
+        own = {
+            module.name
+            for module in pkgutil.iter_modules(package.__path__)
+            if Path(getattr(module.module_finder, "path", "")).resolve().is_relative_to(ours)
+        }
+        return [self.get(name) for name in self.names() if name in self._plugins or name not in own]
 
     def __iter__(self) -> Iterator[T]:
         return (self.get(name) for name in self.names())

@@ -8,16 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import Any
 
-import duckdb
 import ibis
 import ibis.expr.types as ir
 import pyarrow as pa
 
 from workbench import contract
-from workbench.engine import identifier, literal, sql_of, sql_over
+from workbench.compiled import Parts, Scope
+from workbench.engine import identifier, literal, sql_of
 from workbench.metrics import (
     CELL_SUMS,
     SIZES,
@@ -51,30 +51,18 @@ def states(enriched: ir.Table) -> dict[str, ir.Table]:
     return {"metric_state": kept_cells(rows, KEYS), "metric_sums": kept_sums(rows, KEYS)}
 
 
-def create(connection: duckdb.DuckDBPyConnection, backend: Any) -> None:
-    """Create the kept sums of the build that is being made.
+def create(compiled: Parts) -> None:
+    """Create the kept sums of a build, which has ``narrow.enriched_inferences``."""
+    compiled.run(_create, ["narrow.enriched_inferences"], metrics.foreign())
 
-    Parameters
-    ----------
-    connection
-        Connection to the build, which has ``narrow.enriched_inferences``.
-    backend
-        The same connection, wrapped for Ibis.
-    """
-    rows = backend.table("enriched_inferences", database="narrow")
-    for name in ("metric_state", "metric_sums"):
+
+def _create(scope: Scope) -> None:
+    for name, kept in states(scope.tables["narrow.enriched_inferences"]).items():
         columns = contract.table(name).columns.values()
         cast = ", ".join(f"CAST({identifier(c.name)} AS {c.type}) AS {c.name}" for c in columns)
         # In this order a window, or a few metrics, are read without the rest.
         order = "day, bin, y" if name == "metric_state" else "metric, day"
-        connection.execute(
-            f"CREATE TABLE narrow.{name} AS SELECT {cast} "
-            f"FROM ({sql_over(rows, name, partial(_state, rows, name))}) ORDER BY {order}"
-        )
-
-
-def _state(enriched: ir.Table, name: str) -> ir.Table:
-    return states(enriched)[name]
+        scope.make(f"narrow.{name}", kept, f"SELECT {cast} FROM ({{}}) ORDER BY {order}")
 
 
 def combined(plus: Sequence[ir.Table], minus: Sequence[ir.Table] = ()) -> ir.Table:

@@ -14,6 +14,7 @@ import pytest
 
 from workbench import contract, engine
 from workbench.build import macros as build_macros
+from workbench.compiled import Parts
 from workbench.query import Build, open_build
 from workbench.state import create
 
@@ -94,7 +95,6 @@ def make_build(
     state = folder / ".workbench"
     (state / "builds").mkdir(parents=True)
     connection = engine.connect()
-    backend = engine.backend(connection)
     connection.execute(f"ATTACH {engine.literal(str(state / 'builds' / 'b.duckdb'))} AS build")
     connection.execute("USE build")
     connection.execute("CREATE SCHEMA narrow")
@@ -108,8 +108,9 @@ def make_build(
             with engine.registered(connection, "given", pa.Table.from_pylist(rows)):
                 connection.execute(f"INSERT INTO narrow.{name} BY NAME FROM given")
         connection.execute(f"CREATE VIEW main.{name} AS FROM narrow.{name}")
-    build_macros.create(connection, backend)
-    create(connection, backend)
+    compiled = Parts(connection=connection, backend=engine.backend(connection))
+    build_macros.create(compiled)
+    create(compiled)
     connection.close()
     (state / "current").write_text(
         json.dumps({"format": 1, "build": "b", "file": "builds/b.duckdb", "files": []})

@@ -15,7 +15,7 @@ from tests.macros.conftest import make_build
 from workbench import contract
 from workbench.errors import ConfigError, QueryError
 from workbench.formulas import BIN_RULES
-from workbench.macros import Given, body, macros, view
+from workbench.macros import Given, definitions, macros
 from workbench.measure import measure
 from workbench.metrics import metrics
 from workbench.query import Build, open_build
@@ -222,5 +222,5 @@ def test_a_parameter_that_does_not_exist_is_a_mistake_of_the_macro() -> None:
 def test_no_mark_of_a_parameter_is_left(build: Build, name: str) -> None:
     macro = macros.get(name)
     rows = build.table(macro.relation, narrow=True)
-    for sql in (body(macro, rows), view(macro, rows)):
+    for sql in definitions(macro, rows):
         assert "macro_parameter" not in sql.lower()

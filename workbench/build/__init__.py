@@ -7,25 +7,22 @@ keeps the build that it opened, and a build that was killed leaves the previous 
 from __future__ import annotations
 
 import hashlib
-import itertools
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import duckdb
-import ibis
-import ibis.expr.types as ir
 
-from workbench import __version__, attribution, engine, enrich, labels, state, steps
+from workbench import __version__, engine, state
 from workbench import ingest as ingesting
-from workbench.build import artefacts, events, ledger, macros, manifest, views
+from workbench.build import artefacts, events, ledger, macros, manifest, parts, views
 from workbench.build import contexts as build_contexts
 from workbench.build.lock import writing
 from workbench.build.sources import LakeTable, open_table, with_rows_in_place
+from workbench.compiled import Parts
 from workbench.engine import literal
 from workbench.errors import DataError
 from workbench.ingest import commit
@@ -146,7 +143,11 @@ def _make(
     """Fill a build file; what the manifest says of it."""
     connection = engine.connect(temp=project.state / "tmp")
     try:
-        backend = engine.backend(connection)
+        compiled = Parts(
+            connection=connection,
+            backend=engine.backend(connection),
+            file=project.state / "compiled.json",
+        )
         connection.execute(f"ATTACH {literal(str(target))} AS build")
         connection.execute("USE build")
         connection.execute("CREATE SCHEMA narrow")
@@ -161,20 +162,20 @@ def _make(
         events.readings(
             connection, [(name, r.ingest_id) for name, r, _ in register], replaced, continued
         )
-        events.inferences(connection, backend, project, tables["inferences"])
-        events.feedback(connection, backend, project, tables["feedback"])
+        events.inferences(compiled, project, tables["inferences"])
+        events.feedback(compiled, project, tables["feedback"])
         clock("sort out")
-        _attribute(connection, backend, project, tables)
+        _attribute(compiled, project, tables)
         clock("attribute")
         horizon = _as_of(connection, as_of)
-        _label(connection, backend, project, tables, horizon)
+        _label(compiled, project, tables, horizon)
         clock("label")
-        reports = _enrich(connection, backend, project, tables, horizon)
+        reports = _enrich(compiled, project, tables, horizon)
         applied = artefacts.report(connection, project)
         clock("enrich")
         status = ledger.count(connection, project, tables)
-        state.create(connection, backend)
-        macros.create(connection, backend)
+        state.create(compiled)
+        macros.create(compiled)
         views.create(
             connection, project, tables["inferences"], tables["feedback"], tables["quarantine"]
         )
@@ -182,6 +183,7 @@ def _make(
         connection.execute("CHECKPOINT build")
         connection.execute("USE memory")
         connection.execute("DETACH build")
+        compiled.save()
         clock("finish")
         status["contexts"] = reports
         status["artefacts"] = applied
@@ -208,51 +210,19 @@ class _Stopwatch:
         self._last = now
 
 
-def _attribute(
-    connection: duckdb.DuckDBPyConnection,
-    backend: Any,
-    project: Project,
-    tables: dict[str, LakeTable],
-) -> None:
-    events.aliases(connection, project, tables.get("aliases"))
-    feedback = backend.table("feedback", database="narrow").select(
-        *attribution.EVENT_COLUMNS, *attribution.CLOCK_COLUMNS
-    )
-    inferences = backend.table("inferences", database="narrow").select(
-        *attribution.INFERENCE_COLUMNS
-    )
-    aliases = backend.table("aliases", database="narrow") if project.aliases else None
-    skews = attribution.clocks(feedback, inferences, aliases)
-    connection.execute(f"CREATE TABLE narrow.clocks AS {engine.sql_of(skews)}")
-    if project.clock_skew == "correct":
-        feedback = attribution.corrected(feedback, backend.table("clocks", database="narrow"))
-    found = attribution.attribute(
-        feedback,
-        inferences,
+def _attribute(compiled: Parts, project: Project, tables: dict[str, LakeTable]) -> None:
+    events.aliases(compiled.connection, project, tables.get("aliases"))
+    aliases = project.aliases is not None
+    compiled.run(
+        parts.attribute,
+        ["narrow.feedback", "narrow.inferences", *(["narrow.aliases"] if aliases else [])],
         fallback=project.fallback,
         window=project.window,
         aliases=aliases,
         credit=project.credit,
-        keep=partial(_kept, connection, backend, itertools.count()),
-    )
-    connection.execute(f"CREATE TABLE narrow.attribution AS {engine.sql_of(found)}")
-    credited = attribution.credits(
-        backend.table("attribution", database="narrow"),
-        feedback,
-        inferences,
-        rule=project.credit,
         discount=project.discount,
+        correct_clocks=project.clock_skew == "correct",
     )
-    connection.execute(f"CREATE TABLE narrow.credits AS {engine.sql_of(credited)}")
-
-
-def _kept(
-    connection: duckdb.DuckDBPyConnection, backend: Any, numbers: Iterator[int], table: ir.Table
-) -> ir.Table:
-    """An intermediate result as a temporary table: read often, worked out and compiled once."""
-    name = f"kept_{next(numbers)}"
-    connection.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS {engine.sql_of(table)}")
-    return backend.table(name)
 
 
 def _as_of(connection: duckdb.DuckDBPyConnection, given: str | None) -> str | None:
@@ -274,115 +244,49 @@ def _as_of(connection: duckdb.DuckDBPyConnection, given: str | None) -> str | No
 
 
 def _label(
-    connection: duckdb.DuckDBPyConnection,
-    backend: Any,
-    project: Project,
-    tables: dict[str, LakeTable],
-    as_of: str | None,
+    compiled: Parts, project: Project, tables: dict[str, LakeTable], as_of: str | None
 ) -> None:
+    connection = compiled.connection
     events.same_output(connection, tables)
-    feedback = backend.table("feedback", database="narrow")
-    found = backend.table("attribution", database="narrow")
-    judged = labels.judged(
-        feedback, found, backend.table("credits", database="narrow"), backend.table("same_output")
-    )
-    inferences = backend.table("inferences", database="narrow")
-    rewarded = labels.rewarded(judged, inferences)
-    connection.execute(f"CREATE OR REPLACE TEMP TABLE rewarded AS {engine.sql_of(rewarded)}")
-    horizon = None if as_of is None else ibis.timestamp(as_of).cast("timestamp('UTC')")
-    weights = (
-        artefacts.rater_weights(backend, project) if project.policy == "rater_weighted" else {}
-    )
-    resolved = labels.resolve(
-        backend.table("rewarded"),
-        inferences,
+    logged = ["narrow.feedback", "narrow.attribution", "narrow.credits", "narrow.inferences"]
+    other_weight = None
+    if project.policy == "rater_weighted":
+        weights, other_weight = artefacts.rater_weights(project)
+        connection.execute(f"CREATE OR REPLACE TEMP TABLE rater_weights AS {weights}")
+        logged.append("rater_weights")
+    # A time in the text would make a text of its own for each build.
+    connection.execute(f"SET VARIABLE as_of = CAST({literal(as_of)} AS TIMESTAMPTZ)")
+    compiled.run(
+        parts.label,
+        [*logged, "same_output"],
         policy=project.policy,
         signals=project.label_signals,
         class_signals=any(signal.kind == "label" for signal in project.signals.values()),
         maturity=project.maturity,
-        as_of=horizon,
-        **weights,
+        clock=as_of is not None,
+        other_weight=other_weight,
     )
-    connection.execute(f"CREATE TABLE narrow.labels AS {engine.sql_of(resolved)}")
 
 
 def _enrich(
-    connection: duckdb.DuckDBPyConnection,
-    backend: Any,
-    project: Project,
-    tables: dict[str, LakeTable],
-    as_of: str | None,
+    compiled: Parts, project: Project, tables: dict[str, LakeTable], as_of: str | None
 ) -> dict[str, Any]:
-    inferences, reports = build_contexts.join_all(connection, backend, project, tables, as_of)
-    waits = project.maturity.total_seconds() > 0
-    touched = backend.table("rewarded").filter(
-        lambda t: t["request_id"].notnull() & ~t["retracted"]
-        & (t["reward"].notnull() | t["class"].notnull())
-    ).select(__touched="request_id").distinct()  # fmt: skip
-    inferences = inferences.left_join(touched, inferences["request_id"] == touched["__touched"])
-    logged = (backend.table(n, database="narrow") for n in ("feedback", "attribution", "credits"))
-    counts = enrich.event_counts(*logged).rename(__judged="request_id")
-    inferences = inferences.left_join(counts, inferences["request_id"] == counts["__judged"])
-    inferences = inferences.mutate(n_events=inferences["n_events"].fill_null(0)).drop("__judged")
-    reason = ibis.cases(
-        (inferences["__touched"].isnull(), "no_feedback"),
-        (inferences["ts"].isnull(), "no_clock" if waits else "not_deciding"),
-        else_="not_mature" if waits else "not_deciding",
-    )
-    enriched = enrich.with_labels(
-        inferences,
-        backend.table("labels", database="narrow"),
+    joined, reports = build_contexts.join_all(compiled, project, tables, as_of)
+    logged = ["narrow.feedback", "narrow.attribution", "narrow.labels", "rewarded"]
+    compiled.run(
+        parts.enriching,
+        [joined, "narrow.credits", *logged],
+        joined=joined,
+        waits=project.maturity.total_seconds() > 0,
         positive_class=project.positive_class,
-        unlabelled=reason,
         classes=project.classes,
-    ).drop("__touched")
-    connection.execute(f"CREATE OR REPLACE TEMP TABLE enriching AS {engine.sql_of(enriched)}")
-    fitted = artefacts.add(
-        connection, backend, project, tables["inferences"], backend.table("enriching")
     )
-    private = ", ".join(engine.identifier(c) for c in build_contexts.private_columns(project))
-    connection.execute(
-        f"CREATE TABLE narrow.enriched_inferences AS SELECT * EXCLUDE (ingest_id, "
-        f"source_file, source_row{', ' + private if private else ''}) "
-        f"FROM ({engine.sql_of(fitted)})"
-    )
+    private = build_contexts.private_columns(project)
+    artefacts.add(compiled, project, tables["inferences"], private)
     if private:
-        connection.execute(
-            f"CREATE TABLE narrow.contexts AS SELECT request_id, {private} FROM enriching"
+        listed = ", ".join(map(engine.identifier, private))
+        compiled.connection.execute(
+            f"CREATE TABLE narrow.contexts AS SELECT request_id, {listed} FROM enriching"
         )
-    _steps(connection, backend)
-    rewards = backend.table("rewarded").filter(lambda t: t["main"])
-    rewards = rewards.select(__event="feedback_id", __reward="reward")
-    events_table = backend.table("feedback", database="narrow")
-    events_table = events_table.left_join(
-        rewards, events_table["feedback_id"] == rewards["__event"]
-    )
-    events_table = events_table.mutate(reward=events_table["__reward"]).drop(
-        "__event", "__reward", "ingest_id"
-    )
-    view = enrich.feedback_view(
-        events_table,
-        backend.table("attribution", database="narrow"),
-        backend.table("enriched_inferences", database="narrow"),
-    )
-    connection.execute(f"CREATE TABLE narrow.enriched_feedback AS {engine.sql_of(view)}")
+    compiled.run(parts.views, ["narrow.inferences", "narrow.enriched_inferences", *logged])
     return reports
-
-
-def _steps(connection: duckdb.DuckDBPyConnection, backend: Any) -> None:
-    """Make ``narrow.enriched_steps``, without the wide columns."""
-    judged = backend.table("rewarded")
-    usable = judged.filter(~judged["retracted"], judged["reward"].notnull())
-    wide = backend.table("feedback", database="narrow").select("feedback_id", "scope")
-    wide = wide.inner_join(
-        backend.table("attribution", database="narrow").select("feedback_id", "method"),
-        "feedback_id",
-    )
-    wide = wide.filter((wide["scope"] == "trace").fill_null(False) | (wide["method"] == "trace"))
-    found = steps.steps(
-        backend.table("inferences", database="narrow"),
-        usable,
-        usable.filter(usable["main"]).semi_join(wide, "feedback_id"),
-        backend.table("labels", database="narrow"),
-    )
-    connection.execute(f"CREATE TABLE narrow.enriched_steps AS {engine.sql_of(found)}")

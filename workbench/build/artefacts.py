@@ -14,6 +14,7 @@ from workbench import artefacts, contract, engine
 from workbench.artefacts import Artefact
 from workbench.build.contexts import with_wide
 from workbench.build.sources import LakeTable
+from workbench.compiled import Parts, Scope
 from workbench.engine import identifier, literal
 from workbench.errors import ConfigError, DataError
 from workbench.project import Project
@@ -24,36 +25,74 @@ def pinned(project: Project) -> dict[str, str]:
     return artefacts.pinned(artefacts.folder(project))
 
 
-def add(
-    connection: duckdb.DuckDBPyConnection,
-    backend: ibis.backends.duckdb.Backend,
-    project: Project,
-    table: LakeTable,
-    enriched: ir.Table,
-) -> ir.Table:
-    """`enriched` with the columns of all artefacts; NULL where none is pinned.
+def add(compiled: Parts, project: Project, table: LakeTable, private: Sequence[str]) -> None:
+    """Make ``narrow.enriched_inferences`` of ``enriching``, with the columns of all artefacts.
+
+    They are NULL where none is pinned.
 
     Parameters
     ----------
-    connection, backend, project
+    compiled, project
         Of the build.
     table
         The inferences in the lake, for artefacts that read wide columns.
-    enriched
-        The enriched inferences.
+    private
+        Columns to leave out.
 
     Raises
     ------
     DataError
         If an artefact does not fit the build.
     """
-    declared = {
-        column.name: engine.dtype(column.type)
-        for column in contract.table("fitted").columns.values()
+    private = ("ingest_id", "source_file", "source_row", *private)
+    made = _pinned(project)
+    if not made:
+        compiled.run(_without, ["enriching"], private=private)
+        return
+    connection, backend = compiled.connection, compiled.backend
+    fitted = _applied(connection, backend, project, table, made, backend.table("enriching"))
+    connection.execute(f"CREATE TABLE {_MADE} AS {_public(private, engine.sql_of(fitted))}")
+
+
+def _without(scope: Scope, *, private: Sequence[str]) -> None:
+    enriched = scope.tables["enriching"]
+    scope.make(_MADE, _completed(enriched, enriched.columns), _public(private, "{}"))
+
+
+_MADE = "narrow.enriched_inferences"
+
+
+def _public(private: Sequence[str], sql: str) -> str:
+    return f"SELECT * EXCLUDE ({', '.join(map(identifier, private))}) FROM ({sql})"
+
+
+def _completed(enriched: ir.Table, given: Sequence[str]) -> ir.Table:
+    """The columns `given`, and those of the contract that artefacts have; NULL where absent."""
+    declared = _declared()
+    absent = {
+        name: ibis.null(dtype) for name, dtype in declared.items() if name not in enriched.columns
     }
+    return enriched.mutate(**absent).select(*given, *declared)
+
+
+def _declared() -> dict[str, Any]:
+    columns = contract.table("fitted").columns.values()
+    return {column.name: engine.dtype(column.type) for column in columns}
+
+
+def _applied(
+    connection: duckdb.DuckDBPyConnection,
+    backend: ibis.backends.duckdb.Backend,
+    project: Project,
+    table: LakeTable,
+    pins: Sequence[Artefact],
+    enriched: ir.Table,
+) -> ir.Table:
+    """`enriched` with the columns of all artefacts."""
+    declared = _declared()
     given = enriched.columns
     plain = enriched
-    for made in _pinned(project):
+    for made in pins:
         kind = artefacts.artefacts.get(made.kind)
         reads = kind.reads(made.state)
         _check(project, made, reads, (*given, *contract.WIDE_COLUMNS))
@@ -80,16 +119,11 @@ def add(
             }
         filled = {name: value.cast(declared[name]) for name, value in columns.items()}
         enriched = rows.mutate(**filled).select(*had, *filled)
-    absent = {
-        name: ibis.null(dtype) for name, dtype in declared.items() if name not in enriched.columns
-    }
-    return enriched.mutate(**absent).select(*given, *declared)
+    return _completed(enriched, given)
 
 
-def rater_weights(
-    backend: ibis.backends.duckdb.Backend, project: Project
-) -> dict[str, ir.Table | float]:
-    """What `labels.resolve` needs of the raters, of the artefact that is pinned.
+def rater_weights(project: Project) -> tuple[str, float]:
+    """Query of the weights of raters of the artefact that is pinned, and the weight of others.
 
     Raises
     ------
@@ -105,8 +139,7 @@ def rater_weights(
             "and type: workbench build",
         )
     state = artefacts.load(artefacts.folder(project), identity).state
-    weights = backend.sql(weights_query(state), dialect="duckdb")
-    return {"rater_weights": weights, "other_weight": state["other"]}
+    return weights_query(state), float(state["other"])
 
 
 def weights_query(state: Mapping[str, Any]) -> str:

@@ -13,8 +13,9 @@ import ibis.expr.types as ir
 import pyarrow as pa
 
 from workbench import engine
-from workbench.build import facts, log_facts
+from workbench.build import facts, log_facts, parts
 from workbench.build.sources import LakeTable, contract_relation
+from workbench.compiled import Parts
 from workbench.contexts import (
     ContextJoin,
     Inputs,
@@ -32,13 +33,11 @@ from workbench.project import Context, Project
 
 
 def join_all(
-    connection: duckdb.DuckDBPyConnection,
-    backend: ibis.backends.duckdb.Backend,
-    project: Project,
-    tables: dict[str, LakeTable],
-    as_of: str | None,
-) -> tuple[ir.Table, dict[str, Any]]:
-    """The narrow inferences with one struct column per context, and a report of each.
+    compiled: Parts, project: Project, tables: dict[str, LakeTable], as_of: str | None
+) -> tuple[str, dict[str, Any]]:
+    """Join all contexts to the narrow inferences; the relation that results, and their reports.
+
+    The SQL variable ``as_of`` holds that time.
 
     Raises
     ------
@@ -46,9 +45,11 @@ def join_all(
         If the facts of a context are what its settings forbid, or a join changed the number of
         inferences.
     """
-    result = backend.table("inferences", database="narrow")
+    connection = compiled.connection
+    result = "narrow.inferences"
     rows = engine.scalar(connection, "SELECT count(*) FROM narrow.inferences")
     moment = None if as_of is None else datetime.fromisoformat(as_of)
+    foreign = contexts.foreign()
     reports = {}
     for context in project.contexts:
         join = contexts.get(context.join)
@@ -64,30 +65,45 @@ def join_all(
             order=facts.ORDER,
             times=times,
             options=context.options,
-            as_of=moment,
         )
-        known = backend.table(facts.relation(context))
-        _refuse(backend, context, join.refuse(known, spec))
-        wide = [name for name in join.reads(spec) if name not in result.columns]
-        asked = with_wide(backend, result, wide, project, tables["inferences"])
+        known = facts.relation(context)
+        others = [join] if join in foreign else []
+        compiled.run(parts.refused, [known], others, join=context.join, spec=spec, known=known)
+        _refuse(connection, context)
+        columns = engine.columns_of(connection, result)
+        wide = [name for name in join.reads(spec) if name not in columns]
+        if wide:
+            listed = ", ".join(identifier(name) for name in wide)
+            connection.execute(
+                f"CREATE OR REPLACE TEMP VIEW wide_columns AS SELECT row_id AS lake_row, {listed} "
+                f"FROM {contract_relation(project, tables['inferences'])}"
+            )
+        read = [result, known, *(["wide_columns"] if wide else [])]
         if join.compute is not None:
-            spec = _computed(connection, backend, project, join, spec, asked, known)
-        figures = join.figures(known, spec)
-        reports[context.name] = {} if figures is None else _row(backend, figures)
-        found = join.join(asked, known, spec).drop(*wide)
-        target = f"joined_{context.name}"
-        connection.execute(
-            f"CREATE OR REPLACE TEMP TABLE {identifier(target)} AS {engine.sql_of(found)}"
+            read.append(_compute(compiled, project, join, replace(spec, as_of=moment), read))
+        compiled.run(
+            parts.join,
+            read,
+            others,
+            join=context.join,
+            spec=spec,
+            read=read,
+            wide=wide,
+            clock=as_of is not None,
+            # In the text only where somebody else's code may look at it.
+            as_of=as_of if others else None,
         )
-        after = engine.scalar(connection, f"SELECT count(*) FROM {identifier(target)}")
+        result = f"joined_{context.name}"
+        after = engine.scalar(connection, f"SELECT count(*) FROM {identifier(result)}")
         if after != rows:
             raise DataError(
                 f"Joining [context.{context.name}] turned {rows:,} inferences into {after:,}.",
                 "This is a defect of the join; please report it with the context's settings.",
             )
-        result = backend.table(target)
+        figures = connection.execute("FROM figures_of_context").to_arrow_table().to_pylist()
+        reports[context.name] = dict(figures[0]) if figures else {}
     for context in project.contexts:
-        reports[context.name] |= _report(connection, context, result.get_name(), int(rows or 0))
+        reports[context.name] |= _report(connection, context, result, int(rows or 0))
     return result, reports
 
 
@@ -114,21 +130,15 @@ def with_wide(
         f"SELECT row_id AS lake_row, {', '.join(identifier(name) for name in wide)} "
         f"FROM {contract_relation(project, table)}"
     )
-    joined = inferences.left_join(lake, inferences["row_id"] == lake["lake_row"])
-    return joined.drop("lake_row")
+    return parts.beside(inferences, lake)
 
 
-def _computed(
-    connection: duckdb.DuckDBPyConnection,
-    backend: ibis.backends.duckdb.Backend,
-    project: Project,
-    join: ContextJoin,
-    spec: JoinSpec,
-    inferences: ir.Table,
-    known: ir.Table,
-) -> JoinSpec:
-    """`spec` with what the join computes outside of the engine, as a table of the build."""
+def _compute(
+    compiled: Parts, project: Project, join: ContextJoin, spec: JoinSpec, read: Sequence[str]
+) -> str:
+    """What the join computes outside of the engine, as a table of the build."""
     assert join.compute is not None
+    connection = compiled.connection
     reading = False
 
     def stream(query: ir.Table, rows: int) -> Iterator[pa.RecordBatch]:
@@ -141,9 +151,10 @@ def _computed(
         yield from connection.execute(engine.sql_of(query)).to_arrow_reader(rows)
         reading = False
 
+    inferences, known, *wide = (compiled.open(name) for name in read)
     made = join.compute(
         Inputs(
-            inferences=inferences,
+            inferences=parts.beside(inferences, *wide),
             facts=known,
             stream=stream,
             folder=project.state / "artefacts" / spec.name,
@@ -156,20 +167,20 @@ def _computed(
         connection.execute(
             f"CREATE OR REPLACE TEMP TABLE {identifier(name)} AS SELECT * FROM just_computed"
         )
-    return replace(spec, computed=backend.table(name))
+    return name
 
 
-def _refuse(backend: ibis.backends.duckdb.Backend, context: Context, bad: ir.Table | None) -> None:
-    if bad is None:
-        return
-    rows = backend.to_pyarrow(bad.order_by(ibis.desc("n"), "key").limit(1_000)).to_pylist()
+def _refuse(connection: duckdb.DuckDBPyConnection, context: Context) -> None:
+    """Refuse what `parts.refused` found."""
+    rows = connection.execute("SELECT key, n FROM refused_facts").fetchall()
     if not rows:
         return
     columns = ", ".join(right for _, right in context.on) or "time"
     many = f"{len(rows):,} keys have" if len(rows) < 1_000 else "at least 1,000 keys have"
+    key, n = rows[0]
     raise DataError(
         f"[context.{context.name}] joins by {columns}, but {many} several different rows where "
-        f"one is wanted, such as {rows[0]['key']!r} with {rows[0]['n']:,}.",
+        f"one is wanted, such as {key!r} with {n:,}.",
         "Make the key unique, or say what several rows mean: "
         + (
             'join = "as_of" with ts takes the row that held at the time, several = "null" none.'
@@ -177,11 +188,6 @@ def _refuse(backend: ibis.backends.duckdb.Backend, context: Context, bad: ir.Tab
             else "see the options of the join in docs/configuration.md."
         ),
     )
-
-
-def _row(backend: ibis.backends.duckdb.Backend, figures: ir.Table) -> dict[str, Any]:
-    rows = backend.to_pyarrow(figures).to_pylist()
-    return dict(rows[0]) if rows else {}
 
 
 def _report(

@@ -6,12 +6,12 @@ import re
 from collections.abc import Mapping
 
 import duckdb
-import ibis.backends.duckdb
 
-from workbench import contract, engine, labels
+from workbench import contract, engine
+from workbench.build import parts
 from workbench.build.sources import LakeTable, contract_relation
+from workbench.compiled import Parts
 from workbench.engine import identifier, literal
-from workbench.enrich import uncertainty
 from workbench.errors import ConfigError
 from workbench.ingest.casts import NUMBER
 from workbench.project import Project, Signal
@@ -48,16 +48,12 @@ def live(relation: str) -> str:
     )
 
 
-def inferences(
-    connection: duckdb.DuckDBPyConnection,
-    backend: ibis.backends.duckdb.Backend,
-    project: Project,
-    table: LakeTable,
-) -> None:
+def inferences(compiled: Parts, project: Project, table: LakeTable) -> None:
     """Make ``narrow.inferences``: one row per request_id, without the wide columns.
 
     Of several rows with one id the least by (ts, content) wins, whatever the order of arrival.
     """
+    connection = compiled.connection
     rows = live(contract_relation(project, table))
     connection.execute(f"CREATE OR REPLACE TEMP VIEW received AS SELECT * FROM {rows}")
     connection.execute(
@@ -80,22 +76,12 @@ def inferences(
         f"INSERT INTO {REFUSED} SELECT 'inferences', 'duplicate', 'request_id', content, "
         "source_file, source_row, NULL FROM losers"
     )
-    winners = uncertainty(backend.table("received"))
-    winners = winners.mutate(n_choices=winners["choices"].length())
-    narrow = [name for name in winners.columns if name not in contract.WIDE_COLUMNS]
-    sql = engine.sql_of(winners.select(*narrow))
-    connection.execute(
-        f"CREATE TABLE narrow.inferences AS SELECT * FROM ({sql}) ANTI JOIN losers USING (row_id)"
-    )
+    compiled.run(parts.inferences, ["received"])
 
 
-def feedback(
-    connection: duckdb.DuckDBPyConnection,
-    backend: ibis.backends.duckdb.Backend,
-    project: Project,
-    table: LakeTable,
-) -> None:
+def feedback(compiled: Parts, project: Project, table: LakeTable) -> None:
     """Make ``narrow.feedback``: the accepted events with kind and reward; sort out the others."""
+    connection = compiled.connection
     lake = contract_relation(project, table)
     named = " ".join(
         [project.spam or "", *(signal.positive or "" for signal in project.signals.values())]
@@ -118,14 +104,12 @@ def feedback(
         f"CREATE OR REPLACE TEMP VIEW judged AS SELECT e.*, {conditions} AS positive, "
         f"coalesce({spam}, false) AS is_spam FROM events e {joined}"
     )
-    events = backend.table("judged")
-    events = events.mutate(kind=labels.effective_kind(events, project.signals))
-    events = events.mutate(reward=labels.signal_reward(events, project.signals))
-    events = events.mutate(is_bad=labels.bad_value(events, project.signals, project.classes))
-    own = ", ".join(dict.fromkeys(("positive", "corrected_output", *kept)))
-    connection.execute(
-        f"CREATE OR REPLACE TEMP TABLE scored AS SELECT * EXCLUDE ({own}) "
-        f"FROM ({engine.sql_of(events)})"
+    compiled.run(
+        parts.scored,
+        ["judged"],
+        signals=project.signals,
+        classes=project.classes,
+        own=tuple(dict.fromkeys(("positive", "corrected_output", *kept))),
     )
     _sort_out(connection, lake)
     connection.execute(

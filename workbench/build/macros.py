@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import duckdb
-
+from workbench.compiled import Parts, Scope
 from workbench.engine import literal
-from workbench.macros import Macro, body, macros, view
+from workbench.macros import Macro, definitions, macros
 
 
-def create(connection: duckdb.DuckDBPyConnection, backend: Any) -> None:
-    """Create every registered macro in schema ``main``.
+def create(compiled: Parts) -> None:
+    """Create every registered macro in schema ``main`` of the build, whose tables are there."""
+    read = sorted({f"narrow.{macro.relation}" for macro in macros})
+    compiled.run(_create, read, macros.foreign())
 
-    Parameters
-    ----------
-    connection
-        Connection to the build that is being made, whose narrow tables are there.
-    backend
-        The same connection, wrapped for Ibis.
-    """
+
+def _create(scope: Scope) -> None:
     for macro in macros:
-        rows = backend.table(macro.relation, database="narrow")
+        view, body = definitions(macro, scope.tables[f"narrow.{macro.relation}"])
         given = ", ".join(f"{name} := {a.default}" for name, a in macro.arguments.items())
-        connection.execute(f"CREATE VIEW main.{macro.name} AS {view(macro, rows)}")
-        connection.execute(f"CREATE MACRO main.{macro.name}({given}) AS TABLE {body(macro, rows)}")
-        connection.execute(f"COMMENT ON MACRO TABLE main.{macro.name} IS {literal(_about(macro))}")
+        scope.run(f"CREATE VIEW main.{macro.name} AS {view}")
+        scope.run(f"CREATE MACRO main.{macro.name}({given}) AS TABLE {body}")
+        scope.run(f"COMMENT ON MACRO TABLE main.{macro.name} IS {literal(_about(macro))}")
 
 
 def _about(macro: Macro) -> str:

@@ -80,7 +80,8 @@ class JoinSpec:
     options
         The other options, read.
     as_of
-        Time to which the build knows the world; None without clocks.
+        Time to which the build knows the world; None without clocks. In a build it is an
+        expression, unless the join is of another package.
     computed
         What `ContextJoin.compute` made.
     """
@@ -91,7 +92,7 @@ class JoinSpec:
     order: str
     times: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
     options: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
-    as_of: datetime | None = None
+    as_of: datetime | ir.TimestampScalar | None = None
     computed: ir.Table | None = field(default=None, compare=False)
 
 

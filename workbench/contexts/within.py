@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from datetime import UTC
+from datetime import UTC, datetime
 
 import ibis
 import ibis.expr.types as ir
@@ -45,9 +45,10 @@ def _within(inferences: ir.Table, facts: ir.Table, spec: JoinSpec) -> ir.Table:
     aggregates, horizon = spec.options["aggregates"], spec.options["horizon"]
     check(aggregates, facts, spec.name, taken=("mature",))
     time = inferences["ts"].type()
-    now = ibis.null(time)
-    if spec.as_of is not None:
-        now = ibis.timestamp(spec.as_of.astimezone(UTC).isoformat()).cast(time)
+    now = ibis.null(time) if spec.as_of is None else spec.as_of
+    if isinstance(now, datetime):
+        now = ibis.timestamp(now.astimezone(UTC).isoformat())
+    now = now.cast(time)
     pairs = _pairs(inferences, facts, spec, now)
     weight = pairs["__share"] if spec.options.get("credit") == "linear" else None
     found = aggregate(pairs, aggregates, weight=weight)

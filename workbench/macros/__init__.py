@@ -6,7 +6,7 @@ A file that declares ``macro`` is all that a new one needs, beside its columns i
 
 from __future__ import annotations
 
-from workbench.macros._compile import body, view
+from workbench.macros._compile import definitions
 from workbench.macros._macro import Argument, Given, Macro, macros
 
-__all__ = ["Argument", "Given", "Macro", "body", "macros", "view"]
+__all__ = ["Argument", "Given", "Macro", "definitions", "macros"]

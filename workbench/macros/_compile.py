@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import ibis.expr.types as ir
 
-from workbench.engine import sql_over
+from workbench.engine import sql_of
 from workbench.errors import ConfigError
 from workbench.macros._macro import MARK, Given, Macro
 
@@ -16,8 +16,10 @@ _NAME = r'"(?:[^"]|"")*"'
 _MARK = re.compile(rf"{MARK}(\w+?)(?:_\d+)?\((?:{_NAME}\.{_NAME})?\)", re.IGNORECASE)
 
 
-def body(macro: Macro, rows: ir.Table) -> str:
-    """What follows ``CREATE MACRO name(...) AS TABLE``.
+def definitions(macro: Macro, rows: ir.Table) -> tuple[str, str]:
+    """What follows ``CREATE VIEW name AS`` and ``CREATE MACRO name(...) AS TABLE``.
+
+    They are the same query; in the view every parameter has its default.
 
     Parameters
     ----------
@@ -26,19 +28,13 @@ def body(macro: Macro, rows: ir.Table) -> str:
     rows
         Its relation in the build.
     """
-    return _compiled(macro, rows, lambda name: name)
+    sql = sql_of(macro.expr(rows, Given(macro.arguments)))
+    view = _written(macro, sql, lambda name: f"({macro.arguments[name].default})")
+    return view, _written(macro, sql, lambda name: name)
 
 
-def view(macro: Macro, rows: ir.Table) -> str:
-    """What follows ``CREATE VIEW name AS``: the same with the default of every parameter."""
-    return _compiled(macro, rows, lambda name: f"({macro.arguments[name].default})")
-
-
-def _compiled(macro: Macro, rows: ir.Table, written: Callable[[str], str]) -> str:
+def _written(macro: Macro, sql: str, written: Callable[[str], str]) -> str:
     names = {name.lower(): name for name in macro.arguments}
-    # Compiling takes longer than all else in a small build: the view and the macro share it.
-    made = (macro.expr, tuple((n, a.type, a.row) for n, a in macro.arguments.items()))
-    sql = sql_over(rows, made, lambda: macro.expr(rows, Given(macro.arguments)))
     sql = _MARK.sub(lambda found: written(names[found[1].lower()]), sql)
     if re.search(MARK, sql, re.IGNORECASE):
         raise ConfigError(

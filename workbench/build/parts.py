@@ -1,0 +1,228 @@
+"""The parts of a build that are compiled from expressions; see `workbench.compiled`.
+
+What they read of the project and of the build are their arguments, and nothing else.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+import ibis
+import ibis.expr.types as ir
+
+from workbench import attribution, contract, engine, enrich, labels, steps
+from workbench.compiled import Scope
+from workbench.contexts import JoinSpec, contexts
+from workbench.engine import identifier
+from workbench.project import Signal
+
+
+def inferences(scope: Scope) -> None:
+    """Make ``narrow.inferences`` of what is ``received`` without the ``losers``."""
+    winners = enrich.uncertainty(scope.tables["received"])
+    winners = winners.mutate(n_choices=winners["choices"].length())
+    narrow = [name for name in winners.columns if name not in contract.WIDE_COLUMNS]
+    scope.make(
+        "narrow.inferences",
+        winners.select(*narrow),
+        "SELECT * FROM ({}) ANTI JOIN losers USING (row_id)",
+    )
+
+
+def scored(
+    scope: Scope, *, signals: Mapping[str, Signal], classes: Sequence[str], own: Sequence[str]
+) -> None:
+    """Make ``scored`` of ``judged``, with kind and reward; without the columns `own`."""
+    events = scope.tables["judged"]
+    events = events.mutate(kind=labels.effective_kind(events, signals))
+    events = events.mutate(reward=labels.signal_reward(events, signals))
+    events = events.mutate(is_bad=labels.bad_value(events, signals, classes))
+    scope.make("scored", events, f"SELECT * EXCLUDE ({', '.join(own)}) FROM ({{}})")
+
+
+def attribute(
+    scope: Scope,
+    *,
+    fallback: Sequence[str],
+    window: timedelta,
+    aliases: bool,
+    credit: str,
+    discount: float,
+    correct_clocks: bool,
+) -> None:
+    """Make ``narrow.clocks``, ``narrow.attribution`` and ``narrow.credits``."""
+    feedback = scope.tables["narrow.feedback"].select(
+        *attribution.EVENT_COLUMNS, *attribution.CLOCK_COLUMNS
+    )
+    logged = scope.tables["narrow.inferences"].select(*attribution.INFERENCE_COLUMNS)
+    others = scope.tables["narrow.aliases"] if aliases else None
+    skews = scope.make("narrow.clocks", attribution.clocks(feedback, logged, others))
+    if correct_clocks:
+        feedback = attribution.corrected(feedback, skews)
+    numbers = itertools.count()
+    found = attribution.attribute(
+        feedback,
+        logged,
+        fallback=fallback,
+        window=window,
+        aliases=others,
+        credit=credit,
+        keep=lambda table: scope.make(f"kept_{next(numbers)}", table),
+    )
+    found = scope.make("narrow.attribution", found)
+    credited = attribution.credits(found, feedback, logged, rule=credit, discount=discount)
+    scope.make("narrow.credits", credited)
+
+
+def label(
+    scope: Scope,
+    *,
+    policy: str,
+    signals: Sequence[str],
+    class_signals: bool,
+    maturity: timedelta,
+    clock: bool,
+    other_weight: float | None,
+) -> None:
+    """Make ``rewarded`` and ``narrow.labels``."""
+    tables = scope.tables
+    logged = tables["narrow.inferences"]
+    judged = labels.judged(
+        tables["narrow.feedback"],
+        tables["narrow.attribution"],
+        tables["narrow.credits"],
+        tables["same_output"],
+    )
+    rewarded = scope.make("rewarded", labels.rewarded(judged, logged))
+    resolved = labels.resolve(
+        rewarded,
+        logged,
+        policy=policy,
+        signals=signals,
+        class_signals=class_signals,
+        maturity=maturity,
+        as_of=engine.variable("as_of", "timestamp('UTC')") if clock else None,
+        rater_weights=None if other_weight is None else tables["rater_weights"],
+        other_weight=1.0 if other_weight is None else other_weight,
+    )
+    scope.make("narrow.labels", resolved)
+
+
+def refused(scope: Scope, *, join: str, spec: JoinSpec, known: str) -> None:
+    """Make ``refused_facts``: the keys that the settings of a context forbid, the worst first."""
+    bad = contexts.get(join).refuse(scope.tables[known], spec)
+    if bad is None:
+        scope.run(
+            "CREATE OR REPLACE TEMP TABLE refused_facts AS "
+            "SELECT NULL::VARCHAR AS key, 0 AS n WHERE false"
+        )
+        return
+    scope.make("refused_facts", bad.order_by(ibis.desc("n"), "key").limit(1_000))
+
+
+def join(
+    scope: Scope,
+    *,
+    join: str,
+    spec: JoinSpec,
+    read: Sequence[str],
+    wide: Sequence[str],
+    clock: bool,
+    as_of: str | None,
+) -> None:
+    """Make ``joined_NAME`` of the inferences and facts in `read`, and ``figures_of_context``."""
+    rows, known, *others = (scope.tables[name] for name in read)
+    moment = engine.variable("as_of", "timestamp('UTC')") if clock else None
+    spec = replace(
+        spec,
+        as_of=moment if as_of is None else datetime.fromisoformat(as_of),
+        computed=others.pop() if len(others) > bool(wide) else None,
+    )
+    kind = contexts.get(join)
+    found = kind.join(beside(rows, *others), known, spec).drop(*wide)
+    scope.make(f"joined_{spec.name}", found)
+    figures = kind.figures(known, spec)
+    if figures is None:
+        scope.run("CREATE OR REPLACE TEMP TABLE figures_of_context AS SELECT 0 AS n WHERE false")
+        return
+    whole = [name for name, dtype in figures.schema().items() if dtype.is_integer()]
+    # DuckDB adds up whole numbers to a type that Arrow does not have.
+    replaced = ", ".join(f"CAST({identifier(n)} AS BIGINT) AS {identifier(n)}" for n in whole)
+    scope.make(
+        "figures_of_context",
+        figures,
+        f"SELECT * {f'REPLACE ({replaced})' if whole else ''} FROM ({{}})",
+    )
+
+
+def beside(inferences: ir.Table, *lake: ir.Table) -> ir.Table:
+    """Inferences with the wide columns of a relation of the lake, where there is one."""
+    for wide in lake:
+        inferences = inferences.left_join(wide, inferences["row_id"] == wide["lake_row"])
+        inferences = inferences.drop("lake_row")
+    return inferences
+
+
+def enriching(
+    scope: Scope, *, joined: str, waits: bool, positive_class: str, classes: Sequence[str]
+) -> None:
+    """Make ``enriching``: the inferences, with their contexts in `joined`, with their labels."""
+    tables = scope.tables
+    rows = tables[joined]
+    touched = tables["rewarded"].filter(
+        lambda t: t["request_id"].notnull() & ~t["retracted"]
+        & (t["reward"].notnull() | t["class"].notnull())
+    ).select(__touched="request_id").distinct()  # fmt: skip
+    rows = rows.left_join(touched, rows["request_id"] == touched["__touched"])
+    logged = (tables[f"narrow.{name}"] for name in ("feedback", "attribution", "credits"))
+    counts = enrich.event_counts(*logged).rename(__judged="request_id")
+    rows = rows.left_join(counts, rows["request_id"] == counts["__judged"])
+    rows = rows.mutate(n_events=rows["n_events"].fill_null(0)).drop("__judged")
+    reason = ibis.cases(
+        (rows["__touched"].isnull(), "no_feedback"),
+        (rows["ts"].isnull(), "no_clock" if waits else "not_deciding"),
+        else_="not_mature" if waits else "not_deciding",
+    )
+    enriched = enrich.with_labels(
+        rows,
+        tables["narrow.labels"],
+        positive_class=positive_class,
+        unlabelled=reason,
+        classes=classes,
+    )
+    scope.make("enriching", enriched.drop("__touched"))
+
+
+def views(scope: Scope) -> None:
+    """Make ``narrow.enriched_steps`` and ``narrow.enriched_feedback``."""
+    _steps(scope)
+    tables = scope.tables
+    rewards = tables["rewarded"].filter(lambda t: t["main"])
+    rewards = rewards.select(__event="feedback_id", __reward="reward")
+    events = tables["narrow.feedback"]
+    events = events.left_join(rewards, events["feedback_id"] == rewards["__event"])
+    events = events.mutate(reward=events["__reward"]).drop("__event", "__reward", "ingest_id")
+    enriched = tables["narrow.enriched_inferences"]
+    view = enrich.feedback_view(events, tables["narrow.attribution"], enriched)
+    scope.make("narrow.enriched_feedback", view)
+
+
+def _steps(scope: Scope) -> ir.Table:
+    """Make ``narrow.enriched_steps``, without the wide columns."""
+    tables = scope.tables
+    judged = tables["rewarded"]
+    usable = judged.filter(~judged["retracted"], judged["reward"].notnull())
+    wide = tables["narrow.feedback"].select("feedback_id", "scope")
+    methods = tables["narrow.attribution"].select("feedback_id", "method")
+    wide = wide.inner_join(methods, "feedback_id")
+    wide = wide.filter((wide["scope"] == "trace").fill_null(False) | (wide["method"] == "trace"))
+    found = steps.steps(
+        tables["narrow.inferences"],
+        usable,
+        usable.filter(usable["main"]).semi_join(wide, "feedback_id"),
+        tables["narrow.labels"],
+    )
+    return scope.make("narrow.enriched_steps", found)
