@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -13,7 +14,7 @@ from workbench.capture._log import Log
 from workbench.capture._writer import Batch
 
 
-def estimator(model: Any, log: Log, version: str, **columns: Any) -> Any:
+def estimator(model: Any, log: Log, /, version: str, **columns: Any) -> Any:
     """Wrap a fitted estimator so that its predictions are logged.
 
     Parameters
@@ -48,35 +49,28 @@ class Estimator:
         self._columns = columns
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("__") or name == "_model":  # asked for while it is being unpickled
+        if name.startswith("_"):  # while it is being copied it has no model yet
             raise AttributeError(name)
-        return getattr(self._model, name)
+        found = getattr(self._model, name)
+        if name not in ("predict", "predict_proba"):
+            return found
 
-    def predict(
-        self,
-        X: Any,  # noqa: N803 - the name that everybody passes it by
-        *arguments: Any,
-        request_ids: Sequence[str] | None = None,
-        **named: Any,
-    ) -> Any:
-        """Predict, and log it."""
-        began = time.perf_counter()
-        result = self._model.predict(X, *arguments, **named)
-        self._put(X, request_ids, result, None, began)
-        return result
+        @functools.wraps(found)
+        def logged(
+            X: Any,  # noqa: N803 - the name that everybody passes it by
+            *arguments: Any,
+            request_ids: Sequence[str] | None = None,
+            **named: Any,
+        ) -> Any:
+            began = time.perf_counter()
+            result = found(X, *arguments, **named)
+            if name == "predict":
+                self._put(X, request_ids, result, None, began)
+            else:
+                self._put(X, request_ids, None, result, began)
+            return result
 
-    def predict_proba(
-        self,
-        X: Any,  # noqa: N803 - the name that everybody passes it by
-        *arguments: Any,
-        request_ids: Sequence[str] | None = None,
-        **named: Any,
-    ) -> Any:
-        """Predict probabilities, and log them."""
-        began = time.perf_counter()
-        result = self._model.predict_proba(X, *arguments, **named)
-        self._put(X, request_ids, None, result, began)
-        return result
+        return logged
 
     def _put(
         self,

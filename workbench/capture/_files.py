@@ -103,7 +103,10 @@ class Output:
             return
         os.fsync(self._descriptor)
         with suppress(FileNotFoundError):  # somebody took us for dead and has renamed it
-            _reveal(self._path)
+            if self._size:
+                _reveal(self._path)
+            else:
+                self._path.unlink()
         os.close(self._descriptor)
         self._descriptor = None
         self._numbers[self._place + FILE] = 0

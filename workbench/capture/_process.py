@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 _SECONDS = 10.0
 _logs: list[Log] = []
-_hooked = False
+_hooked = _listening = False
+_previous: object = signal.SIG_DFL
 
 
 def adopt(log: Log) -> None:
@@ -57,18 +58,16 @@ _finalized = _Finalized()
 
 
 def _listen() -> None:
-    """Put the handler before whatever handles SIGTERM now, unless it is there already."""
-    global _previous
-    if threading.current_thread() is not threading.main_thread():
-        return  # only the main thread may; at exit the rows are written all the same
+    """Put the handler before whatever handles SIGTERM now, once: who replaces it has reasons."""
+    global _previous, _listening
+    # Only the main thread may. Without the handler the rows are still written at exit.
+    if _listening or threading.current_thread() is not threading.main_thread():
+        return
     previous = signal.getsignal(signal.SIGTERM)
     # None is a handler that was not installed from Python: it cannot be called, so it stays.
-    if previous not in (_on_sigterm, signal.SIG_IGN, None):
-        _previous = previous
+    if previous not in (signal.SIG_IGN, None):
+        _previous, _listening = previous, True
         signal.signal(signal.SIGTERM, _on_sigterm)
-
-
-_previous: object = signal.SIG_DFL
 
 
 def _on_sigterm(number: int, frame: FrameType | None) -> None:
