@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -59,8 +58,10 @@ def list_literal(texts: Iterable[str]) -> str:
 
 
 def json_path(key: str) -> str:
-    """JSONPath literal of one top-level `key`, for use in SQL."""
-    return literal("$." + json.dumps(key, ensure_ascii=False))
+    """JSON pointer to one top-level `key`, for use in SQL; a JSONPath cannot name every key."""
+    pointer = literal("/" + key.replace("~", "~0").replace("/", "~1"))
+    # A statement ends at a NUL.
+    return pointer.replace("\0", "' || chr(0) || '")
 
 
 def columns_of(connection: duckdb.DuckDBPyConnection, relation: str) -> dict[str, str]:

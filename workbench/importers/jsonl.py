@@ -232,10 +232,12 @@ def _column_names(keys: Sequence[str]) -> dict[str, str]:
     names: dict[str, str] = {}
     taken: set[str] = {PART, ROW, RAW}
     for key in keys:
-        name, count = key, 0
+        # An SQL identifier has neither a NUL nor nothing in it.
+        bare, count = key.replace("\0", "\ufffd"), 0
+        name = bare
         while name.lower() in taken or not name:
             count += 1
-            name = f"{key}_{count}"
+            name = f"{bare}_{count}"
         taken.add(name.lower())
         names[key] = name
     return names
@@ -273,7 +275,8 @@ def _infer(connection: duckdb.DuckDBPyConnection, keys: Sequence[str]) -> dict[s
 def _settle(structure: Any) -> Any:
     """Turn an inferred JSON structure into one without types that the lake cannot hold."""
     if isinstance(structure, dict):
-        if not structure or len({key.lower() for key in structure}) < len(structure):
+        nameless = not structure or any(not key or "\0" in key for key in structure)
+        if nameless or len({key.lower() for key in structure}) < len(structure):
             return "JSON"
         return {key: _settle(value) for key, value in structure.items()}
     if isinstance(structure, list):
