@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from tests.cli.conftest import run
 from tests.ingest.folder import Folder
 from tests.receive.conftest import call, event, serving
 
@@ -30,9 +29,15 @@ def test_a_build_counts_what_landed(tmp_path: Path):
         client.post([bare, {**event(3), "feedback_id": "g", "received_at": None}, {"kind": "no"}])
         client.post(bare, idempotency_key="press-1")
         client.post(bare, idempotency_key="press-2")
-    assert run("build", "--project", folder.path).code == 0
-    status = json.loads(run("status", "--project", folder.path, "--json").out)
+        # Fields that no SQL can name stop no build, neither this one nor a later one.
+        odd = {"": "nothing", "a\0b": 1, "*": 2, "deep": {"": 1, "\0": [2]}}
+        client.post(event(8, **odd))
+    folder.build()
+    status = folder.status()
     assert {name: status[name] for name in ("received", "attributed", "orphan", "invalid")} == {
-        "received": 10, "attributed": 9, "orphan": 1, "invalid": 0,
+        "received": 11, "attributed": 10, "orphan": 1, "invalid": 0,
     }  # fmt: skip
     assert status["inferences"]["received"] == 10
+    ((kept,),) = folder.ask("SELECT metadata FROM feedback WHERE feedback_id = 'f8'")
+    values = [value for value in json.loads(kept).values() if value is not None]
+    assert sorted(values, key=str) == [1, 2, "nothing", {"": 1, "\0": [2]}]
