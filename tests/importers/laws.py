@@ -250,7 +250,10 @@ def readings(leaf: Any) -> set[tuple[str, Any]]:
     if isinstance(leaf, datetime):
         return {("instant", round(leaf.timestamp() * 1e6))}
     text = str(leaf).strip()
-    result: set[tuple[str, Any]] = {("text", text.lower())}
+    result: set[tuple[str, Any]] = {
+        ("text", text.lower()),
+        ("text", text.lower().removeprefix("0x")),
+    }
     try:
         result |= readings(int(text)) if text.lstrip("-").isdigit() else readings(float(text))
         return result

@@ -90,7 +90,7 @@ def plain(value: str) -> str:
     return (
         f"CASE json_type({value}) WHEN 'VARCHAR' THEN {value} ->> '$' "
         f"WHEN 'DOUBLE' THEN regexp_replace(CAST({value} AS VARCHAR), '\\.0$', '') "
-        f"ELSE CAST({value} AS VARCHAR) END"
+        f"ELSE CAST(json({value}) AS VARCHAR) END"
     )
 
 

@@ -253,7 +253,8 @@ assessments AS (
     {first(metadata_of("mlflow.trace.session"), info_of("session_id"))} AS session_id,
     CASE WHEN trace_id IS NULL OR name IS NULL OR type IS NULL THEN 'unknown_record'
       WHEN judged IS NULL AND error IS NOT NULL THEN 'judge_error'
-      WHEN judged IS NULL AND {_said("rationale")} IS NULL THEN 'missing_value' END AS reason
+      WHEN judged IS NULL AND {_said("rationale")} IS NULL THEN 'missing_value'
+      WHEN updated < max(updated) OVER (PARTITION BY id) THEN 'superseded' END AS reason
   FROM assessments
 ), overriding AS (
   SELECT number, {_said("overrides")} AS target, min(created) AS at, min(id) AS by,
@@ -270,7 +271,7 @@ WITH {TRACES}, {_ASSESSMENTS}
 SELECT {PART}, {ROW},
   CASE WHEN said IS NULL THEN {RAW} ELSE CAST(said AS VARCHAR) END AS {RAW},
   reason,
-  CASE WHEN reason <> 'unknown_record' THEN 'value' END AS field,
+  CASE WHEN reason IN ('judge_error', 'missing_value') THEN 'value' END AS field,
   feedback_id, request_id, trace_id, scope,
   coalesce(updated, created) AS ts,
   CASE type WHEN 'issue' THEN 'issue' ELSE name END AS name,
@@ -286,7 +287,9 @@ SELECT {PART}, {ROW},
   {_said("rationale")} AS comment,
   rater_id, rater_kind, user_id, session_id,
   CAST(json_merge_patch(coalesce(CAST({_SAID_REST} AS JSON), '{{}}'), json_object(
-    'assessment_type', type, 'error', error, 'issue_id', CASE type WHEN 'issue' THEN name END,
+    'assessment_type', type, 'error', error, 'serialization_format',
+      {at("expectation", "serialized_value", "serialization_format", doc="said")},
+    'issue_id', CASE type WHEN 'issue' THEN name END,
     'created', CASE WHEN updated > created THEN created END, 'experiment_id', {_EXPERIMENT}
     )) AS VARCHAR) AS metadata,
   'mlflow' AS source_system
