@@ -21,6 +21,8 @@ from workbench import ingest as ingesting
 from workbench.build import artefacts, events, ledger, macros, manifest, parts, views
 from workbench.build import contexts as build_contexts
 from workbench.build.lock import writing
+from workbench.build.names import joined as joined_as
+from workbench.build.names import private_columns
 from workbench.build.sources import LakeTable, open_table, with_rows_in_place
 from workbench.compiled import Parts
 from workbench.engine import literal
@@ -148,7 +150,8 @@ def _make(
             backend=engine.backend(connection),
             file=project.state / "compiled.json",
         )
-        connection.execute(f"ATTACH {literal(str(target))} AS build")
+        # A file that is not whole is thrown away: what a log of it would recover is of no use.
+        connection.execute(f"ATTACH {literal(str(target))} AS build (RECOVERY_MODE no_wal_writes)")
         connection.execute("USE build")
         connection.execute("CREATE SCHEMA narrow")
         connection.execute(f"SET VARIABLE root = {literal(str(project.state) + '/')}")
@@ -271,22 +274,27 @@ def _label(
 def _enrich(
     compiled: Parts, project: Project, tables: dict[str, LakeTable], as_of: str | None
 ) -> dict[str, Any]:
-    joined, reports = build_contexts.join_all(compiled, project, tables, as_of)
+    reports = build_contexts.join_all(compiled, project, tables, as_of)
+    names = [context.name for context in project.contexts]
+    joined = [joined_as(name) for name in names]
     logged = ["narrow.feedback", "narrow.attribution", "narrow.labels", "rewarded"]
     compiled.run(
         parts.enriching,
-        [joined, "narrow.credits", *logged],
-        joined=joined,
+        ["narrow.inferences", *joined, "narrow.credits", *logged],
+        names=names,
         waits=project.maturity.total_seconds() > 0,
         positive_class=project.positive_class,
         classes=project.classes,
+        kind="TABLE" if artefacts.pinned(project) else "VIEW",
     )
-    private = build_contexts.private_columns(project)
-    artefacts.add(compiled, project, tables["inferences"], private)
-    if private:
+    artefacts.add(compiled, project, tables["inferences"])
+    if names:
+        private = [column for name in names for column in private_columns(name)]
         listed = ", ".join(map(engine.identifier, private))
+        others = " ".join(f"JOIN {engine.identifier(name)} USING (row_id)" for name in joined)
         compiled.connection.execute(
-            f"CREATE TABLE narrow.contexts AS SELECT request_id, {listed} FROM enriching"
+            f"CREATE TABLE narrow.contexts AS SELECT request_id, {listed} "
+            f"FROM narrow.inferences {others}"
         )
     compiled.run(parts.views, ["narrow.inferences", "narrow.enriched_inferences", *logged])
     return reports

@@ -25,7 +25,7 @@ def pinned(project: Project) -> dict[str, str]:
     return artefacts.pinned(artefacts.folder(project))
 
 
-def add(compiled: Parts, project: Project, table: LakeTable, private: Sequence[str]) -> None:
+def add(compiled: Parts, project: Project, table: LakeTable) -> None:
     """Make ``narrow.enriched_inferences`` of ``enriching``, with the columns of all artefacts.
 
     They are NULL where none is pinned.
@@ -36,34 +36,28 @@ def add(compiled: Parts, project: Project, table: LakeTable, private: Sequence[s
         Of the build.
     table
         The inferences in the lake, for artefacts that read wide columns.
-    private
-        Columns to leave out.
 
     Raises
     ------
     DataError
         If an artefact does not fit the build.
     """
-    private = ("ingest_id", "source_file", "source_row", *private)
     made = _pinned(project)
     if not made:
-        compiled.run(_without, ["enriching"], private=private)
+        compiled.run(_without, ["enriching"])
         return
     connection, backend = compiled.connection, compiled.backend
     fitted = _applied(connection, backend, project, table, made, backend.table("enriching"))
-    connection.execute(f"CREATE TABLE {_MADE} AS {_public(private, engine.sql_of(fitted))}")
+    connection.execute(f"CREATE TABLE {_MADE} AS {_PUBLIC.format(engine.sql_of(fitted))}")
 
 
-def _without(scope: Scope, *, private: Sequence[str]) -> None:
+def _without(scope: Scope) -> None:
     enriched = scope.tables["enriching"]
-    scope.make(_MADE, _completed(enriched, enriched.columns), _public(private, "{}"))
+    scope.make(_MADE, _completed(enriched, enriched.columns), _PUBLIC)
 
 
 _MADE = "narrow.enriched_inferences"
-
-
-def _public(private: Sequence[str], sql: str) -> str:
-    return f"SELECT * EXCLUDE ({', '.join(map(identifier, private))}) FROM ({sql})"
+_PUBLIC = "SELECT * EXCLUDE (ingest_id, source_file, source_row) FROM ({})"
 
 
 def _completed(enriched: ir.Table, given: Sequence[str]) -> ir.Table:

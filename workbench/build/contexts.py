@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from workbench import engine
 from workbench.build import facts, log_facts, parts
+from workbench.build.names import joined
 from workbench.build.sources import LakeTable, contract_relation
 from workbench.compiled import Parts
 from workbench.contexts import (
@@ -22,7 +23,6 @@ from workbench.contexts import (
     JoinSpec,
     age_column,
     contexts,
-    known_column,
     reason_column,
     time_column,
 )
@@ -34,10 +34,11 @@ from workbench.project import Context, Project
 
 def join_all(
     compiled: Parts, project: Project, tables: dict[str, LakeTable], as_of: str | None
-) -> tuple[str, dict[str, Any]]:
-    """Join all contexts to the narrow inferences; the relation that results, and their reports.
+) -> dict[str, Any]:
+    """Join each context to the narrow inferences, as a table of its own; a report of each.
 
-    The SQL variable ``as_of`` holds that time.
+    The tables are called as `joined` says and have one row per inference: ``row_id``, the context's
+    struct and its private columns. The SQL variable ``as_of`` holds that time.
 
     Raises
     ------
@@ -46,7 +47,8 @@ def join_all(
         inferences.
     """
     connection = compiled.connection
-    result = "narrow.inferences"
+    logged = "narrow.inferences"
+    columns = engine.columns_of(connection, logged)
     rows = engine.scalar(connection, "SELECT count(*) FROM narrow.inferences")
     moment = None if as_of is None else datetime.fromisoformat(as_of)
     foreign = contexts.foreign()
@@ -70,7 +72,6 @@ def join_all(
         others = [join] if join in foreign else []
         compiled.run(parts.refused, [known], others, join=context.join, spec=spec, known=known)
         _refuse(connection, context)
-        columns = engine.columns_of(connection, result)
         wide = [name for name in join.reads(spec) if name not in columns]
         if wide:
             listed = ", ".join(identifier(name) for name in wide)
@@ -78,7 +79,7 @@ def join_all(
                 f"CREATE OR REPLACE TEMP VIEW wide_columns AS SELECT row_id AS lake_row, {listed} "
                 f"FROM {contract_relation(project, tables['inferences'])}"
             )
-        read = [result, known, *(["wide_columns"] if wide else [])]
+        read = [logged, known, *(["wide_columns"] if wide else [])]
         if join.compute is not None:
             read.append(_compute(compiled, project, join, replace(spec, as_of=moment), read))
         compiled.run(
@@ -93,8 +94,8 @@ def join_all(
             # In the text only where somebody else's code may look at it.
             as_of=as_of if others else None,
         )
-        result = f"joined_{context.name}"
-        after = engine.scalar(connection, f"SELECT count(*) FROM {identifier(result)}")
+        found = identifier(joined(context.name))
+        after = engine.scalar(connection, f"SELECT count(*) FROM {found}")
         if after != rows:
             raise DataError(
                 f"Joining [context.{context.name}] turned {rows:,} inferences into {after:,}.",
@@ -102,18 +103,8 @@ def join_all(
             )
         figures = connection.execute("FROM figures_of_context").to_arrow_table().to_pylist()
         reports[context.name] = dict(figures[0]) if figures else {}
-    for context in project.contexts:
-        reports[context.name] |= _report(connection, context, result, int(rows or 0))
-    return result, reports
-
-
-def private_columns(project: Project) -> list[str]:
-    """Columns that joins add for reports and for the record of one inference."""
-    return [
-        column(context.name)
-        for context in project.contexts
-        for column in (age_column, reason_column, known_column)
-    ]
+        reports[context.name] |= _report(connection, context, int(rows or 0))
+    return reports
 
 
 def with_wide(
@@ -190,10 +181,9 @@ def _refuse(connection: duckdb.DuckDBPyConnection, context: Context) -> None:
     )
 
 
-def _report(
-    connection: duckdb.DuckDBPyConnection, context: Context, relation: str, rows: int
-) -> dict[str, Any]:
+def _report(connection: duckdb.DuckDBPyConnection, context: Context, rows: int) -> dict[str, Any]:
     """How often a context matched, how old its facts were, and why it found nothing."""
+    relation = joined(context.name)
     age, reason = identifier(age_column(context.name)), identifier(reason_column(context.name))
     matched, median = connection.execute(
         f"SELECT count(*) FILTER ({reason} IS NULL), median({age}) FROM {identifier(relation)}"

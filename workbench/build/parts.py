@@ -14,6 +14,7 @@ import ibis
 import ibis.expr.types as ir
 
 from workbench import attribution, contract, engine, enrich, labels, steps
+from workbench.build.names import joined, private_columns
 from workbench.compiled import Scope
 from workbench.contexts import JoinSpec, contexts
 from workbench.engine import identifier
@@ -133,7 +134,10 @@ def join(
     clock: bool,
     as_of: str | None,
 ) -> None:
-    """Make ``joined_NAME`` of the inferences and facts in `read`, and ``figures_of_context``."""
+    """Make ``joined_NAME`` of the inferences and facts in `read`, and ``figures_of_context``.
+
+    It has no column of the inferences but ``row_id``: what is carried along is copied every time.
+    """
     rows, known, *others = (scope.tables[name] for name in read)
     moment = engine.variable("as_of", "timestamp('UTC')") if clock else None
     spec = replace(
@@ -143,7 +147,8 @@ def join(
     )
     kind = contexts.get(join)
     found = kind.join(beside(rows, *others), known, spec).drop(*wide)
-    scope.make(f"joined_{spec.name}", found)
+    own = ", ".join(map(identifier, ("row_id", spec.name, *private_columns(spec.name))))
+    scope.make(joined(spec.name), found, f"SELECT {own} FROM ({{}})")
     figures = kind.figures(known, spec)
     if figures is None:
         scope.run("CREATE OR REPLACE TEMP TABLE figures_of_context AS SELECT 0 AS n WHERE false")
@@ -167,11 +172,20 @@ def beside(inferences: ir.Table, *lake: ir.Table) -> ir.Table:
 
 
 def enriching(
-    scope: Scope, *, joined: str, waits: bool, positive_class: str, classes: Sequence[str]
+    scope: Scope,
+    *,
+    names: Sequence[str],
+    waits: bool,
+    positive_class: str,
+    classes: Sequence[str],
+    kind: str,
 ) -> None:
-    """Make ``enriching``: the inferences, with their contexts in `joined`, with their labels."""
+    """Make ``enriching``: the inferences with the contexts called `names` and with their labels."""
     tables = scope.tables
-    rows = tables[joined]
+    rows = tables["narrow.inferences"]
+    for name in names:
+        context = tables[joined(name)].select(name, __of="row_id")
+        rows = rows.inner_join(context, rows["row_id"] == context["__of"]).drop("__of")
     touched = tables["rewarded"].filter(
         lambda t: t["request_id"].notnull() & ~t["retracted"]
         & (t["reward"].notnull() | t["class"].notnull())
@@ -193,7 +207,7 @@ def enriching(
         unlabelled=reason,
         classes=classes,
     )
-    scope.make("enriching", enriched.drop("__touched"))
+    scope.make("enriching", enriched.drop("__touched"), kind=kind)
 
 
 def views(scope: Scope) -> None:

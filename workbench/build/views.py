@@ -184,7 +184,7 @@ def _ordered(narrow: dict[str, str], wide: dict[str, str]) -> str:
 
 
 def _comment(connection: duckdb.DuckDBPyConnection) -> None:
-    """Carry the contract's comments over to the views and the narrow tables."""
+    """Carry the contract's comments over to the views, and to narrow tables that have none."""
     known = {name: table.columns for name, table in contract.tables().items()}
     base = {**known["inferences"], **known["enriched"], **known["fitted"]}
     events = {f"feedback_{n}": c for n, c in known["feedback"].items()} | known["feedback"]
@@ -193,13 +193,18 @@ def _comment(connection: duckdb.DuckDBPyConnection) -> None:
         "enriched_feedback": {**known["attribution"], **events, **base},
     }
     statements = []
+    shown: set[str] = set()
+    # Each comment copies its relation's entry in the catalog: half of a thousand take a while.
     for schema, kind in (("main", "VIEW"), ("narrow", "TABLE")):
         relations = connection.execute(
             "SELECT table_name, list(column_name) FROM duckdb_columns() "
             f"WHERE schema_name = {literal(schema)} AND NOT internal "
             "AND database_name = current_catalog() GROUP BY 1"
         ).fetchall()
+        shown = {relation for relation, _ in relations} if schema == "main" else shown
         for relation, columns in relations:
+            if schema == "narrow" and relation in shown:
+                continue
             meaning = comments.get(relation, known.get(relation, {}))
             if relation in known:
                 statements.append(
