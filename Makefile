@@ -3,11 +3,11 @@
 #   make demo    install into .venv, write and build a demo project, serve the dashboard
 #   make test    install what the tests need, Chromium included, and run all of them
 #
-# Others: make lint, make check (lint and test), make serve, make feast, make oracles, make readback, make clean.
+# Others: make lint, make check (lint and test), make serve, make fuzz, make feast, make oracles, make readback, make clean.
 # PROJECT=dir is the project that `make serve` shows; PYTEST_ARGS goes to pytest.
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve test lint check docs feast oracles readback chromium clean
+.PHONY: help install demo serve test lint check docs fuzz feast oracles readback chromium clean
 
 VENV ?= .venv
 PROJECT ?= data/demo
@@ -76,6 +76,10 @@ lint: $(VENV)/.lint
 	$(VENV)/bin/lint-imports
 
 check: lint test
+
+# 10,000 requests to the service that nobody thought of; about ten minutes.
+fuzz: $(VENV)/.test
+	WORKBENCH_FUZZ_CASES=10000 $(PY) -m pytest tests/receive/test_fuzz.py -s -o timeout=3600 $(PYTEST_ARGS)
 
 # Compares the point-in-time join with Feast's. Feast wants another pandas than constraints.txt.
 feast:

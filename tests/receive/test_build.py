@@ -3,27 +3,30 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 from tests.ingest.folder import Folder
-from tests.receive.conftest import call, event, serving
+from tests.receive.conftest import ROOT, call, event, serving
 
-CONFIG = """
-[inferences]
-source = "landing/inferences"
-[feedback]
-source = "landing/feedback"
-[feedback.signals.thumb]
-kind = "binary"
-"""
+#: The settings and the two bodies that the documentation shows.
+BLOCKS = re.findall(
+    r"^```(toml|json)\n(.*?)^```$",
+    (ROOT / "docs" / "receive.md").read_text(encoding="utf-8"),
+    flags=re.DOTALL | re.MULTILINE,
+)
 
 
 def test_a_build_counts_what_landed(tmp_path: Path):
-    folder = Folder.make(tmp_path / "p", CONFIG, events=0)
+    (config,) = (text for language, text in BLOCKS if language == "toml")
+    documented = [text.encode() for language, text in BLOCKS if language == "json"]
+    folder = Folder.make(tmp_path / "p", config, events=0)
     landing = folder.path / "landing"
     bare = {name: value for name, value in event(7).items() if name != "feedback_id"}
     with serving(landing) as client:
-        client.post([call(n) for n in range(10)], "inferences")
+        assert client.post(documented[0], "inferences").status == 202
+        assert client.post(documented[1]).status == 202
+        client.post([call(n) for n in range(10) if n != 1], "inferences")
         client.post([event(n) for n in range(5)])
         client.post(event(99))
         client.post([bare, {**event(3), "feedback_id": "g", "received_at": None}, {"kind": "no"}])
@@ -35,7 +38,7 @@ def test_a_build_counts_what_landed(tmp_path: Path):
     folder.build()
     status = folder.status()
     assert {name: status[name] for name in ("received", "attributed", "orphan", "invalid")} == {
-        "received": 11, "attributed": 10, "orphan": 1, "invalid": 0,
+        "received": 12, "attributed": 11, "orphan": 1, "invalid": 0,
     }  # fmt: skip
     assert status["inferences"]["received"] == 10
     ((kept,),) = folder.ask("SELECT metadata FROM feedback WHERE feedback_id = 'f8'")
