@@ -51,7 +51,9 @@ class Scope:
     run: Callable[[str], None]
     _open: Callable[[str], ir.Table]
 
-    def make(self, name: str, expression: ir.Table, query: str = "{}") -> ir.Table:
+    def make(
+        self, name: str, expression: ir.Table, query: str = "{}", kind: str = "TABLE"
+    ) -> ir.Table:
         """Make a table of schema ``narrow``, or a temporary one where `name` has no schema.
 
         Parameters
@@ -62,8 +64,10 @@ class Scope:
             Its rows.
         query
             What is made of them, where they stand as ``{}``.
+        kind
+            ``TABLE``, or ``VIEW`` for what is read once.
         """
-        kind = "TABLE" if "." in name else "OR REPLACE TEMP TABLE"
+        kind = kind if "." in name else f"OR REPLACE TEMP {kind}"
         sql = query.replace("{}", engine.sql_of(expression))
         self.run(f"CREATE {kind} {_quoted(name)} AS {sql}")
         return self._open(name)
