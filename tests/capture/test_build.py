@@ -78,5 +78,3 @@ def test_what_was_captured_is_built_and_attributed(tmp_path: Path):
     assert (row["label"], row["scores"]) == ("0", [{"name": "toxicity", "value": 0.1}])
 
     log.close()
-    project.build()
-    assert project.status()["inferences"]["accepted"] == 3

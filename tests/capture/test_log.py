@@ -193,17 +193,21 @@ def test_after_the_end_rows_are_dropped_and_counted(tmp_path: Path):
     assert log.counters() == capture.Counters(accepted=2, written=1, dropped=1)
 
 
-def test_no_folder_is_no_reason_to_raise(tmp_path: Path):
-    log = capture.open(tmp_path / "landing")
+def test_a_folder_that_cannot_be_used_is_no_reason_to_raise(tmp_path: Path):
+    log = capture.open(tmp_path)
     for folder in ("inferences", "feedback"):
-        (tmp_path / "landing" / folder).rmdir()
-    (tmp_path / "landing" / "inferences").write_text("in the way")
+        (tmp_path / folder).rmdir()
+        (tmp_path / folder).write_text("in the way")
+    (tmp_path / ".capture").write_text("in the way")
     log.inference(input="x")
     log.feedback(name="n", value=1)
     assert not log.flush(timeout=0.05)
     assert log.last_error is not None
-    log.close(timeout=0.05)
-    assert adds_up(log.counters())
+    for folder in ("inferences", "feedback"):
+        (tmp_path / folder).unlink()
+    assert log.close()
+    assert len(lines(tmp_path)) == len(lines(tmp_path, "feedback")) == 1
+    assert (log.counters().accepted, log.counters().written) == (2, 2)
 
 
 def test_options_that_would_do_nothing_are_refused_all_at_once(tmp_path: Path):

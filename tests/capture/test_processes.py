@@ -29,7 +29,6 @@ def begin(script: str, folder: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-c", code, str(folder)],
         stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
         text=True,
         cwd=Path(__file__).resolve().parents[2],
     )
@@ -37,8 +36,8 @@ def begin(script: str, folder: Path) -> subprocess.Popen[str]:
 
 def run(script: str, folder: Path, code: int = 0) -> list[str]:
     process = begin(script, folder)
-    out, err = process.communicate(timeout=60)
-    assert process.returncode == code, err
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode == code
     return out.split()
 
 
@@ -91,9 +90,8 @@ def test_sigterm_loses_nothing_that_was_handed_in(tmp_path: Path, when_full: str
     assert process.stdout is not None
     said = [process.stdout.readline().strip() for _ in range(300)]
     process.send_signal(signal.SIGTERM)
-    out, err = process.communicate(timeout=60)
-    assert process.returncode == -signal.SIGTERM, err
-    said += out.split()
+    said += process.stdout.read().split()
+    assert process.wait(60) == -signal.SIGTERM
     found = ids(tmp_path)
     assert len(found) == len(set(found))
     assert set(said) <= set(found)
@@ -133,7 +131,8 @@ def test_after_a_kill_what_is_lost_is_what_waited_and_is_counted(tmp_path: Path,
     assert process.stdout is not None
     said = [process.stdout.readline().strip() for _ in range(1500)]
     process.kill()
-    said += process.communicate(timeout=60)[0].split()
+    said += process.stdout.read().split()
+    process.wait(60)
     before = inferences(tmp_path)
 
     capture.open(tmp_path).close()

@@ -91,6 +91,19 @@ def test_what_is_not_finite_is_null_and_noted(value: Any):
     assert row["metadata"] == {"own": 1, "capture": {"not_finite": ["score"]}}
 
 
+@pytest.mark.parametrize(
+    ("ts", "expected"),
+    [
+        (1_772_323_200_123_456_789, "2026-03-01T00:00:00.123456+00:00"),
+        (1_772_323_200, 1_772_323_200),
+        (1_772_323_200_123, 1_772_323_200_123),
+        (AT, "2026-03-01T12:00:00+00:00"),
+    ],
+)
+def test_a_time_of_the_caller_stays_what_it_is(ts: Any, expected: Any):
+    assert written(ts=ts) == {"ts": expected}
+
+
 def test_what_cannot_be_written_is_left_out_and_noted():
     endless: list[Any] = []
     endless.append(endless)

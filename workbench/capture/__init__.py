@@ -138,8 +138,9 @@ def open(
         max_bytes=max_bytes,
         max_age=max_age,
         rules=Rules(redact=dict(redact or {}), sample=dict(sample or {}), seed=seed),
+        columns=columns,
     )
-    return Log(settings, columns)
+    return Log(settings)
 
 
 _HINT = "help(workbench.capture.open) lists the options."

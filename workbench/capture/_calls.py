@@ -34,15 +34,11 @@ class Call:
         self._log = log
         outer = current.get()
         given = columns.get("request_id")
-        parent_id = trace_id = None
-        if outer is None:
-            self.request_id = given or new_id()
-        elif given is None:
-            self.request_id, parent_id = outer.take()
+        parent_id = None
+        if outer is not None:
+            self.request_id, parent_id = outer.take(given)
         else:
-            self.request_id = given
-            if given in outer.unused:
-                outer.take()
+            self.request_id = new_id() if given is None else str(given)
         trace_id = columns.get("trace_id") or (outer.trace_id if outer else None)
         if trace_id is None:
             # The calls within the first call of a request are steps of its trace.

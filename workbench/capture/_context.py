@@ -52,8 +52,13 @@ class Request:
         self.columns = columns
         self.unused = [] if logged or request_id is None else [request_id]
 
-    def take(self) -> tuple[str, str | None]:
-        """The id of the next inference, and that of the step above it."""
+    def take(self, given: str | None = None) -> tuple[str, str | None]:
+        """The id of the next inference, unless it is given, and that of the step above it."""
+        if given is not None:
+            given = str(given)
+            if given in self.unused:
+                self.unused.clear()
+            return given, None
         try:
             return self.unused.pop(), None
         except IndexError:
@@ -90,7 +95,7 @@ def context(
         request = Request(outer.request_id, trace_id or outer.trace_id, merged, logged=True)
         request.unused = outer.unused
     else:
-        request_id = request_id or new_id()
+        request_id = str(request_id or new_id())
         trace_id = trace_id or (outer.trace_id if outer else None)
         request = Request(request_id, trace_id, merged, logged=False)
     token = current.set(request)

@@ -16,10 +16,17 @@ class _Copiers(dict[type, Copier | None]):
 
     def __missing__(self, kind: type) -> Copier | None:
         copier = None
-        if hasattr(kind, "__array__") and hasattr(kind, "shape"):
-            copier = getattr(kind, "copy", None)
+        if hasattr(kind, "__array__") and hasattr(kind, "shape") and hasattr(kind, "copy"):
+            copier = _copied_array
         self[kind] = copier
         return copier
+
+
+def _copied_array(value: Any) -> Any:
+    try:
+        return value.copy()
+    except Exception:  # noqa: BLE001 - logging may never break the call that it is about
+        return value
 
 
 _copiers = _Copiers({list: list.copy, dict: dict.copy, set: set.copy, bytearray: bytes})

@@ -86,10 +86,10 @@ class Counters:
 class Shared:
     """The numbers of one writer. The lock on the file says that the writer lives."""
 
-    def __init__(self, path: Path, descriptor: int) -> None:
+    def __init__(self, path: Path, descriptor: int | None) -> None:
         self.path = path
-        self.descriptor = descriptor
-        self._map = mmap.mmap(descriptor, _SIZE)
+        self._descriptor = descriptor
+        self._map = mmap.mmap(-1 if descriptor is None else descriptor, _SIZE)
         self.numbers = memoryview(self._map).cast("Q")
 
     def counters(self, stream: int, *, alive: bool = True) -> Counters:
@@ -117,20 +117,33 @@ class Shared:
         """Give up the lock."""
         self.numbers.release()
         self._map.close()
-        os.close(self.descriptor)
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+
+    def lock(self) -> bool:
+        """Take the counters over; False where their writer lives, or they are gone."""
+        return (
+            self._descriptor is not None
+            and _lock(self._descriptor)
+            and os.fstat(self._descriptor).st_nlink > 0
+        )
 
 
 def create(folder: Path, writer: str) -> Shared:
     """Make the counters of a new writer."""
     home = folder / FOLDER
-    home.mkdir(parents=True, exist_ok=True)
     path, made = home / (writer + _SUFFIX), home / f"{writer}.new"
-    descriptor = os.open(made, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o640)
-    os.ftruncate(descriptor, _SIZE)
-    _lock(descriptor)
-    # Under its name only once it is locked, so that nobody takes it for that of a dead process.
-    made.rename(path)
-    shared = Shared(path, descriptor)
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(made, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o640)
+        os.ftruncate(descriptor, _SIZE)
+        _lock(descriptor)
+        # Under its name only once it is locked, so that nobody takes it for that of a dead process.
+        made.rename(path)
+        shared = Shared(path, descriptor)
+    except OSError:
+        # Rows can wait in memory for a disk, so counters that do not outlive the process must do.
+        shared = Shared(path, None)
     shared.numbers[0] = _VERSION
     return shared
 
@@ -142,7 +155,7 @@ def abandoned(folder: Path) -> Iterator[Shared]:
         if shared is None:
             continue
         try:
-            if _lock(shared.descriptor) and os.fstat(shared.descriptor).st_nlink:
+            if shared.lock():
                 yield shared
         finally:
             shared.close()
@@ -184,7 +197,7 @@ def ledger(folder: str | Path) -> dict[str, Counters]:
     for path in sorted((folder / FOLDER).glob("*" + _SUFFIX)):
         shared = _open(path)
         if shared is not None:
-            alive = not _lock(shared.descriptor)
+            alive = not shared.lock()
             found[path.name.removesuffix(_SUFFIX)] = {
                 stream: shared.counters(n, alive=alive) for n, stream in enumerate(STREAMS)
             }

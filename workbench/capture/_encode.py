@@ -22,6 +22,8 @@ from workbench.capture._columns import FEEDBACK, INFERENCES
 
 Row = dict[str, Any]
 Hook = Callable[[Any], Any]
+#: What is less is a time that the caller gave in another unit, which ingest can tell.
+_NANOSECONDS = 10**17
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 #: Deeper than any real message; a structure that holds itself ends here.
 _DEEPEST = 60
@@ -72,8 +74,9 @@ def line(row: Row, contract: frozenset[str], rules: Rules) -> tuple[bytes, int]:
         _sample(row, rules, notes)
     if rules.redact:
         _redact(row, rules, notes)
-    if isinstance(row.get("ts"), int):
-        row["ts"] = _moment(row["ts"])
+    ts = row.get("ts")
+    if type(ts) is int and ts > _NANOSECONDS:
+        row["ts"] = _moment(ts)
     features = row.pop("features", None)
     if isinstance(features, Mapping):
         for name, value in features.items():

@@ -11,7 +11,6 @@ from workbench.capture._context import current
 from workbench.capture._copies import copied
 from workbench.capture._ids import new_id
 from workbench.capture._log import Log
-from workbench.capture._writer import Batch
 
 
 def estimator(model: Any, log: Log, /, version: str, **columns: Any) -> Any:
@@ -104,7 +103,7 @@ class Estimator:
                     request_id = ids[i] if ids is not None else new_id()
                     yield {**shared, "request_id": request_id, "features": values, **own}
 
-            self._log.put(0, Batch(rows), rows=n)
+            self._log.put(0, rows, rows=n)
         except Exception as error:  # noqa: BLE001 - logging may never break the prediction
             self._log.failed(error)
 

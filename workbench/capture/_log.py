@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
@@ -15,10 +15,9 @@ from workbench.capture._columns import SHARED
 from workbench.capture._context import current
 from workbench.capture._copies import copy_all
 from workbench.capture._counters import STREAMS, Counters
-from workbench.capture._encode import Row
 from workbench.capture._files import recover
 from workbench.capture._ids import new_id
-from workbench.capture._writer import Batch, Settings, Writer, counters_of
+from workbench.capture._writer import Payload, Settings, Writer, counters_of
 
 _INFERENCES, _FEEDBACK = range(len(STREAMS))
 _WIDER = frozenset(("scope", "chosen_id", "retracts"))
@@ -34,9 +33,8 @@ class Log:
     what went wrong is in `counters` and `last_error`.
     """
 
-    def __init__(self, settings: Settings, columns: Mapping[str, Any]) -> None:
+    def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._columns = dict(columns)
         self._writer: Writer | None = None
         self._closed = False
         self._starting = threading.Lock()
@@ -74,25 +72,16 @@ class Log:
             The key, which feedback has to name.
         """
         request = current.get()
-        parent_id = None
         if request is None:
-            request_id = request_id or new_id()
-            row = {"request_id": request_id, "ts": time.time_ns(), **self._columns, **columns}
+            request_id = new_id() if request_id is None else str(request_id)
         else:
-            if request_id is None:
-                request_id, parent_id = request.take()
-            elif request_id in request.unused:
-                request.take()
-            row = {
-                "request_id": request_id,
-                "ts": time.time_ns(),
-                "trace_id": request.trace_id,
-                "parent_id": parent_id,
-                **self._columns,
-                **request.columns,
-                **columns,
-            }
-        self.put(_INFERENCES, row)
+            request_id, parent_id = request.take(request_id)
+            origin = {"trace_id": request.trace_id, "parent_id": parent_id}
+            columns = {**origin, **request.columns, **columns}
+        columns["request_id"] = request_id
+        if "ts" not in columns:
+            columns["ts"] = time.time_ns()
+        self.put(_INFERENCES, columns)
         return request_id
 
     def feedback(
@@ -182,7 +171,7 @@ class Log:
         """
         return traced(self, input, output, columns)
 
-    def put(self, stream: int, payload: Row | Batch, rows: int = 1) -> None:
+    def put(self, stream: int, payload: Payload, rows: int = 1) -> None:
         """Hand rows to the writer; the other methods call it."""
         try:
             kept = copy_all(payload) if isinstance(payload, dict) else payload
@@ -233,8 +222,9 @@ class Log:
             Whether everything was written.
         """
         self._closed = True
+        done = self._writer is None or self._writer.close(timeout)
         _process.release(self)
-        return self._writer is None or self._writer.close(timeout)
+        return done
 
     def forked(self) -> None:
         """Begin anew in a forked process; what waits in the queue is its parent's to write."""
@@ -246,11 +236,7 @@ class Log:
     @contextmanager
     def frozen(self, timeout: float) -> Iterator[None]:
         """Write and publish everything, and let no call hand in more within the block."""
-        if self._writer is None:
-            yield
-            return
-        with self._writer.lock:
-            self._writer.flush(timeout, publish=True)
+        with nullcontext() if self._writer is None else self._writer.frozen(timeout):
             yield
 
     def _begin(self) -> Writer:

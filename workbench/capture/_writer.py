@@ -11,8 +11,8 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -22,6 +22,9 @@ from workbench.capture._columns import FEEDBACK, INFERENCES
 from workbench.capture._counters import ACCEPTED, DROPPED, FAILED, GIVEN_UP, STREAMS, Counters
 from workbench.capture._encode import Row, Rules, line
 from workbench.capture._files import Output, recover, writer_name
+
+#: One row, or what makes the rows of one call on the writer's thread.
+Payload = Row | Callable[[], Iterable[Row]]
 
 _CONTRACTS = (INFERENCES, FEEDBACK)
 #: Rows that are written at once, and how long the thread sleeps between a few of them.
@@ -45,18 +48,7 @@ class Settings:
     max_bytes: int = 64 * 1024 * 1024
     max_age: float = 30.0
     rules: Rules = field(default_factory=Rules)
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Rows of one call that are taken apart on the writer's thread."""
-
-    rows: Any
-
-    def __call__(self) -> Iterable[Row]:
-        """Make the rows."""
-        made: Iterable[Row] = self.rows()
-        return made
+    columns: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Writer:
@@ -76,7 +68,7 @@ class Writer:
         self._numbers = self._shared.numbers
         self._accepted = tuple(_counters.place(s, ACCEPTED) for s in range(len(STREAMS)))
         self._dropped = tuple(_counters.place(s, DROPPED) for s in range(len(STREAMS)))
-        self._queue: deque[tuple[int, int, Row | Batch]] = deque()
+        self._queue: deque[tuple[int, int, Payload]] = deque()
         self._queued = self._done = 0
         self._closed = self._stop = self._hurry = False
         self._publications = self._published = 0
@@ -93,7 +85,7 @@ class Writer:
         self._thread = threading.Thread(target=self._run, name="workbench-capture", daemon=True)
         self._thread.start()
 
-    def put(self, stream: int, rows: int, payload: Row | Batch) -> None:
+    def put(self, stream: int, rows: int, payload: Payload) -> None:
         """Hand in rows."""
         with self.lock:
             self._numbers[self._accepted[stream]] += rows
@@ -135,6 +127,21 @@ class Writer:
             self._hurry = False
         return True
 
+    @contextmanager
+    def frozen(self, timeout: float) -> Iterator[None]:
+        """Write and publish everything, and let no call hand in or write more within the block."""
+        with self.lock:
+            self.flush(timeout, publish=True)
+            spilling = self._spilling.acquire(timeout=_SPILL_SECONDS)
+            try:
+                if spilling:
+                    for output in self._spills:
+                        output.publish()
+                yield
+            finally:
+                if spilling:
+                    self._spilling.release()
+
     def close(self, timeout: float) -> bool:
         """Write what is left and end; whether everything was written."""
         with self.lock:
@@ -166,7 +173,7 @@ class Writer:
             output.forget()
         self._shared.close()
 
-    def _wait(self, stream: int, rows: int, payload: Row | Batch) -> bool:
+    def _wait(self, stream: int, rows: int, payload: Payload) -> bool:
         """Wait for room."""
         deadline = time.monotonic() + self.settings.block_seconds
         while time.monotonic() < deadline and not self._closed:
@@ -180,7 +187,7 @@ class Writer:
                     return True
         return False
 
-    def _spill(self, stream: int, rows: int, payload: Row | Batch) -> bool:
+    def _spill(self, stream: int, rows: int, payload: Payload) -> bool:
         """Write rows from the call itself, which slows it down to what the disk can take."""
         lines, failed, _ = self._encode(stream, rows, payload)
         # A signal's handler may run in the middle of this, and log: it must not wait for ever.
@@ -199,12 +206,14 @@ class Writer:
             self._spilling.release()
         return True
 
-    def _encode(self, stream: int, rows: int, payload: Row | Batch) -> tuple[list[bytes], int, int]:
+    def _encode(self, stream: int, rows: int, payload: Payload) -> tuple[list[bytes], int, int]:
         """Lines of a payload, how many fields were left out, and how many rows have no line."""
         lines: list[bytes] = []
         failed = 0
         try:
             for row in (payload,) if isinstance(payload, dict) else payload():
+                if stream == 0 and self.settings.columns:
+                    row = {**self.settings.columns, **row}
                 encoded, faults = line(row, _CONTRACTS[stream], self.settings.rules)
                 lines.append(encoded)
                 failed += faults
