@@ -4,7 +4,7 @@ A project is made of a Parquet file of inferences with prompts and answers of 1 
 thumbs for all of them; each text is random letters, so nothing is alike and nothing is compressed
 away. Then a process of its own compiles all of them into a training set, split by user. What is
 printed, as one JSON line: rows, seconds, rows per second, and the peak of the resident memory of
-that process in MB. The exit code is 1 where the peak is above `--most` MB.
+that process in MB, which are 1,000,000 bytes. The exit code is 1 where it is above `--most` MB.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def write(folder: Path, n: int) -> None:
 
 
 def compile_once(folder: Path, training_format: str) -> None:
-    """Compile, and print what it took; in a process of its own."""
+    """Compile, and print what it took."""
     from workbench.datasets import Slice, compile_dataset, parse_split
 
     chosen = Slice(split=parse_split("user_id: train=0.9, test=0.1"))
@@ -67,21 +67,25 @@ def compile_once(folder: Path, training_format: str) -> None:
         folder, training_format.split("(")[0], chosen, training_format, narrate=narrate
     )
     seconds = time.perf_counter() - started
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     found = {
         "training_format": training_format,
         "rows": manifest["rows"],
         "seconds": round(seconds, 1),
         "rows_per_second": round(manifest["rows"] / seconds),
-        "peak_mb": round(peak),
+        "peak_mb": round(peak_mb()),
     }
     print(json.dumps(found))
 
 
 def narrate(text: str) -> None:
     """Say what is being done, and the peak so far."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(f"{text} (peak so far {peak:.0f} MB)", file=sys.stderr)
+    print(f"{text} (peak so far {peak_mb():.0f} MB)", file=sys.stderr)
+
+
+def peak_mb() -> float:
+    """Peak of the resident memory of this process."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak * (1 if sys.platform == "darwin" else 1024) / 1e6
 
 
 def main() -> int:
@@ -91,19 +95,24 @@ def main() -> int:
     parser.add_argument("--format", default="kto", help="training format")
     parser.add_argument("--most", type=float, default=1000, help="peak that is allowed, in MB")
     parser.add_argument("--folder", type=Path, help="where to work; a temporary folder otherwise")
+    parser.add_argument("--write", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--compile", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
+    if given.write:
+        write(given.write, given.n)
+        return 0
     if given.compile:
         compile_once(given.compile, given.format)
         return 0
     with tempfile.TemporaryDirectory(dir=given.folder) as temp:
-        folder = Path(temp)
-        write(folder, given.n)
+        # The peak of a process starts at that of the one which started it: this one stays small.
+        again = [sys.executable, __file__]
+        subprocess.run([*again, "--write", temp, "-n", str(given.n)], check=True)
         subprocess.run(
             [sys.executable, "-m", "workbench.cli.main", "build", "--project", temp], check=True
         )
-        command = [sys.executable, __file__, "--compile", temp, "--format", given.format]
-        done = subprocess.run(command, check=True, capture_output=False, stdout=subprocess.PIPE)
+        command = [*again, "--compile", temp, "--format", given.format]
+        done = subprocess.run(command, check=True, stdout=subprocess.PIPE)
         found = json.loads(done.stdout)
     print(json.dumps(found))
     return int(found["peak_mb"] > given.most)

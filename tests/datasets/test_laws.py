@@ -245,7 +245,7 @@ def test_the_funnel_adds_up_for_what_is_cleaned_and_drawn(
 
 
 @pytest.mark.parametrize("training_format", ["dpo", "sft", "stepwise"])
-def test_texts_that_are_read_in_pieces_are_the_same(
+def test_what_is_read_in_pieces_is_the_same(
     built: Folder,
     versions: dict[str, Row],
     training_format: str,
@@ -253,6 +253,7 @@ def test_texts_that_are_read_in_pieces_are_the_same(
 ) -> None:
     """Also where the two answers of a pair are in two pieces."""
     monkeypatch.setattr("workbench.datasets.choose.CHARACTERS", 700)
+    monkeypatch.setattr("workbench.datasets.relations._CREDITS", 20)
     whole = versions[training_format]
     chosen = {"split": parse_split("user_id: train=0.8, test=0.2")}
     manifest = world.compiled(built, training_format, f"pieces-{training_format}", **chosen)

@@ -10,6 +10,7 @@ import ibis.expr.types as ir
 import pyarrow as pa
 
 from workbench.datasets.leaks import NEAR_ROWS
+from workbench.datasets.pieces import pieces
 from workbench.datasets.relations import Relations
 from workbench.engine import identifier, sql_of
 from workbench.metrics import evaluate, without_intervals
@@ -94,10 +95,12 @@ def describe(
             "length({0}[1].content)"
         )  # fmt: skip
         one, two = text.format("chosen"), text.format("rejected")
+        relations.execute("CREATE OR REPLACE TEMP TABLE lengths (one BIGINT, two BIGINT)")
+        for _ in pieces(relations.connection):
+            relations.execute(f"INSERT INTO lengths SELECT {one}, {two} FROM ({payload})")
         more["lengths"] = relations.run(
-            f"SELECT avg({one}) AS chosen, avg({two}) AS rejected, "
-            f"avg(CASE WHEN {one} > {two} THEN 1.0 WHEN {one} = {two} THEN 0.5 ELSE 0 END) "
-            f"AS chosen_longer FROM ({payload})"
+            "SELECT avg(one) AS chosen, avg(two) AS rejected, avg(CASE WHEN one > two THEN 1.0 "
+            "WHEN one = two THEN 0.5 ELSE 0 END) AS chosen_longer FROM lengths"
         ).to_pylist()[0]
     return {"counts": counts, "weights": weights, "beside": beside, "cohorts": cohorts, **more}
 

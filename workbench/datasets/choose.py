@@ -15,7 +15,7 @@ import pyarrow as pa
 from workbench import engine
 from workbench.cleaners import CleanerCall, parse_cleaner
 from workbench.datasets import store
-from workbench.datasets.pieces import CHARACTERS
+from workbench.datasets.pieces import CHARACTERS, read
 from workbench.datasets.relations import Relations, create
 from workbench.datasets.slice import Slice
 from workbench.datasets.splitting import split_sql
@@ -43,10 +43,9 @@ class Chosen:
     Attributes
     ----------
     relations
-        Where the tables ``chosen`` (candidates that are in, with sampling columns and ``split``)
-        and ``candidates`` are.
+        Where the table ``chosen`` (candidates that are in, with sampling columns and ``split``) is.
     payload
-        Query of ``example_id`` and the data columns of `chosen`.
+        Query of ``example_id`` and the data columns of the table ``piece``.
     columns
         Data columns and their types.
     funnel
@@ -62,12 +61,9 @@ class Chosen:
     sql: Mapping[str, str]
 
     def first(self, n: int) -> pa.Table:
-        """Read the first examples by their ids; the others are not chosen any more."""
-        # The texts of the others are not read.
-        self.relations.execute(
-            "DELETE FROM chosen WHERE example_id NOT IN "
-            f"(SELECT example_id FROM chosen ORDER BY example_id LIMIT {int(n)})"
-        )
+        """Read the first examples by their ids."""
+        rows = f"SELECT * FROM chosen ORDER BY example_id LIMIT {int(n)}"
+        read(self.relations.connection, rows)
         found: pa.Table = self.relations.run(f"SELECT * FROM ({self.payload}) ORDER BY example_id")
         return found
 
@@ -303,20 +299,27 @@ def _place(relations: Relations, split: str) -> None:
     """Make ``chosen``: what was drawn, in its split, and in pieces that are read at once."""
     relations.execute(f"CREATE TEMP TABLE splits AS {split}")
     sampled = ", ".join(f"d.{name}" for name in SAMPLING_COLUMNS)
+    # What is near in time is mostly near in the lake: few row groups are read for a piece.
     relations.execute(
         f"CREATE TEMP TABLE chosen AS SELECT c.*, {sampled}, s.split, s.split_group, "
         "CAST(sum(100 + coalesce(k.prompt_length + k.answer_length, 0) + "
-        "coalesce(o.answer_length, 0)) OVER (ORDER BY c.example_id "
+        "coalesce(o.answer_length, 0)) OVER (ORDER BY n.ts, c.example_id "
         f"ROWS UNBOUNDED PRECEDING) // {CHARACTERS} AS INTEGER) AS piece "
         "FROM candidates c JOIN drawn d USING (example_id) JOIN splits s USING (example_id) "
+        "JOIN build.narrow.enriched_inferences n ON c.request_id = n.request_id "
         "LEFT JOIN text_keys k ON c.request_id = k.request_id "
         "LEFT JOIN text_keys o ON c.other_id = o.request_id"
     )
+    # What led to it takes memory that the texts need.
+    relations.execute("CREATE OR REPLACE TEMP VIEW eligible_rows AS SELECT * FROM chosen")
+    for table in ("candidates", "eligible", "drawn", "splits"):
+        relations.execute(f"DROP TABLE {table}")
+    read(relations.connection, "SELECT * FROM chosen LIMIT 0")
 
 
 def _payload(relations: Relations, chosen: Slice, payload: str) -> tuple[str, dict[str, str]]:
     """The query of the payload with the slice's own columns, and the types of its data columns."""
-    found = engine.columns_of(relations.connection, f"({payload.replace(_ROWS, 'chosen')})")
+    found = engine.columns_of(relations.connection, f"({payload.replace(_ROWS, 'piece')})")
     extra = {}
     for name in chosen.columns:
         top, _, inner = name.partition(".")
@@ -329,11 +332,11 @@ def _payload(relations: Relations, chosen: Slice, payload: str) -> tuple[str, di
         alias = name.replace(".", "_")
         if alias not in found:
             extra[alias] = column
-    query = payload.replace(_ROWS, "chosen")
+    query = payload.replace(_ROWS, "piece")
     if extra:
         listed = ", ".join(f"{sql} AS {identifier(name)}" for name, sql in extra.items())
         query = (
-            f"SELECT p.*, {listed} FROM ({query}) p JOIN chosen c ON p.example_id = c.example_id "
+            f"SELECT p.*, {listed} FROM ({query}) p JOIN piece c ON p.example_id = c.example_id "
             "JOIN texts x ON c.request_id = x.request_id"
         )
         found = engine.columns_of(relations.connection, f"({query})")

@@ -45,8 +45,8 @@ def leaks(
     relations.execute(
         "CREATE OR REPLACE TEMP TABLE placed AS SELECT k.example_id, k.split, "
         f"substr(k.content_hash, 1, 32) AS data_hash, s.label_ts{told} FROM choices k "
-        "JOIN (SELECT example_id, label_ts, request_id FROM candidates UNION ALL "
-        "SELECT example_id, label_ts, other_id FROM candidates WHERE other_id IS NOT NULL) s "
+        "JOIN (SELECT example_id, label_ts, request_id FROM chosen UNION ALL "
+        "SELECT example_id, label_ts, other_id FROM chosen WHERE other_id IS NOT NULL) s "
         "ON k.example_id = s.example_id JOIN records r ON s.request_id = r.request_id"
     )
     near = near_is_told(written["rows"], relations)

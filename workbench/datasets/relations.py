@@ -14,6 +14,7 @@ import duckdb
 
 from workbench import engine
 from workbench.cleaners import CleanerCall
+from workbench.datasets.pieces import IN_TIME
 from workbench.engine import identifier, list_literal, sql_of
 from workbench.errors import ConfigError, suggest
 from workbench.formulas import canonical
@@ -23,6 +24,9 @@ from workbench.statement import plain_error
 from workbench.training_formats import MACROS
 
 _MASKED = {"input": "prompt", "reasoning": "answer", "output": "answer", "tool_calls": "answer"}
+
+#: Credits whose events are gathered at once.
+_CREDITS = 200_000
 
 
 @dataclass(frozen=True)
@@ -125,7 +129,7 @@ def create(
     made.execute("CREATE TEMP TABLE wanted AS SELECT request_id FROM slice_ids")
     made.execute(
         f"CREATE TEMP VIEW texts AS SELECT {_listed(own)} FROM enriched_inferences t "
-        "SEMI JOIN wanted s ON t.request_id = s.request_id"
+        f"SEMI JOIN wanted s ON t.request_id = s.request_id WHERE {IN_TIME}"
     )
     corrected = _mask(masks, project, "answer", "t.corrected_output")
     made.execute(
@@ -222,12 +226,16 @@ def _events(made: Relations, project: Project) -> None:
         "WHERE kind = 'preference' AND chosen_request_id IS NOT NULL "
         "AND rejected_request_id IS NOT NULL AND NOT coalesce(retracted, false)"
     )
-    made.execute(
-        "CREATE TEMP TABLE judged AS SELECT request_id, "
-        "list(feedback_id ORDER BY feedback_ts NULLS FIRST, feedback_id) AS feedback_ids, "
-        "max(feedback_ts) AS label_ts, min(rater_id) AS rater_id "
-        "FROM events WHERE deciding GROUP BY request_id"
-    )
+    # Lists that are being made cannot be spilled.
+    parts = made.count("build.narrow.credits") // _CREDITS + 1
+    for part in range(parts):
+        made.execute(
+            f"{'INSERT INTO judged' if part else 'CREATE TEMP TABLE judged AS'} SELECT request_id, "
+            "list(feedback_id ORDER BY feedback_ts NULLS FIRST, feedback_id) AS feedback_ids, "
+            "max(feedback_ts) AS label_ts, min(rater_id) AS rater_id "
+            f"FROM events WHERE deciding AND hash(request_id) % {parts} = {part} "
+            "GROUP BY request_id"
+        )
 
 
 def _keys(made: Relations, *, texts: bool) -> None:
@@ -240,7 +248,7 @@ def _keys(made: Relations, *, texts: bool) -> None:
         )
     # Line breaks at an end are no difference either, and trim alone leaves them.
     bare = r"trim({0}, E' \t\r\n')"
-    key = f"md5({bare}) AS {{1}}_key, length({bare}) AS {{1}}_length"
+    key = f"md5_number({bare}) AS {{1}}_key, length({bare}) AS {{1}}_length"
     prompt, output = ("input", "as_answer(output)") if texts else ("''", "''")
     made.execute(
         f"CREATE TEMP TABLE text_keys AS SELECT request_id, {key.format(prompt, 'prompt')}, "

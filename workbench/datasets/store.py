@@ -42,8 +42,8 @@ CARRIED = (
 _VERSION = re.compile(r"v(\d+)\.(\d+)")
 _TAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,60}")
 #: A row of a training set may hold long texts: few are held in memory before they are written.
-_ROW_GROUP = 10_000
-_FILE_BYTES = 48 * 1024 * 1024
+_ROW_GROUP = 5_000
+_FILE_BYTES = 24 * 1024 * 1024
 
 
 def names(state: Path) -> list[str]:
