@@ -1,0 +1,339 @@
+"""OpenTelemetry: spans, what was said in them, evaluations, and names of responses."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import workbench
+from tests.importers import laws
+from tests.importers.laws import Sample
+from tests.importers.otlp_files import (
+    TRACE,
+    event,
+    log,
+    logs,
+    meaning,
+    span,
+    span_id,
+    traces,
+    write,
+)
+from workbench.guess import guess_project
+
+USER = {"role": "user", "parts": [{"type": "text", "content": "Where is parcel 77?"}]}
+ANSWER = {
+    "role": "assistant",
+    "parts": [
+        {"type": "reasoning", "content": "A parcel has a state."},
+        {"type": "text", "content": "In Leipzig."},
+        {"type": "tool_call", "id": "call_9", "name": "track", "arguments": {"parcel": 77}},
+    ],
+    "finish_reason": "stop",
+}
+NEW = span(1, {
+    "gen_ai.operation.name": "chat", "gen_ai.provider.name": "openai",
+    "gen_ai.request.model": "gpt-4o", "gen_ai.response.model": "gpt-4o-2024-08-06",
+    "gen_ai.response.id": "resp_001", "gen_ai.request.temperature": 0.35,
+    "gen_ai.request.stop_sequences": ["END"], "gen_ai.usage.input_tokens": 231,
+    "gen_ai.usage.output_tokens": 117, "gen_ai.conversation.id": "conv-5", "user.id": "user-6",
+    "gen_ai.system_instructions": [{"type": "text", "content": "Be exact."}],
+    "gen_ai.input.messages": [USER], "gen_ai.output.messages": [ANSWER],
+}, parentSpanId=span_id(5))  # fmt: skip
+OLD = span(2, {
+    "gen_ai.system": "anthropic", "gen_ai.request.model": "claude-3-5",
+    "gen_ai.prompt.0.role": "user", "gen_ai.prompt.0.content": "Old question",
+    "gen_ai.completion.0.role": "assistant", "gen_ai.completion.0.content": "Old answer",
+    "gen_ai.completion.0.finish_reason": "end_turn", "gen_ai.usage.prompt_tokens": 41,
+    "gen_ai.usage.completion_tokens": 43,
+})  # fmt: skip
+EVENTFUL = span(3, {"gen_ai.request.model": "mistral-7"}, events=[
+    event("gen_ai.user.message", 3.01, {"content": "Said in an event"}),
+    event("gen_ai.choice", 3.2, {"index": 0, "finish_reason": "length",
+                                 "message": '{"content":"Heard in an event"}'}),
+])  # fmt: skip
+INFERENCE = span(4, {
+    "openinference.span.kind": "LLM", "llm.model_name": "phi-4", "input.value": "{\"raw\": 812}",
+    "llm.input_messages.0.message.role": "user",
+    "llm.input_messages.0.message.contents.0.message_content.type": "text",
+    "llm.input_messages.0.message.contents.0.message_content.text": "Look it up",
+    "llm.output_messages.0.message.role": "assistant",
+    "llm.output_messages.0.message.tool_calls.0.tool_call.function.name": "lookup",
+    "llm.output_messages.0.message.tool_calls.0.tool_call.function.arguments": "{\"q\": 813}",
+})  # fmt: skip
+CHAIN = span(5, {"gen_ai.operation.name": "invoke_agent", "plan.steps": [31, 37]}, status={
+    "code": 2, "message": "tool failed"})  # fmt: skip
+SILENT = span(6, {"gen_ai.request.model": "gpt-4o"})
+RETRIEVER = span(7, {
+    "openinference.span.kind": "RETRIEVER", "input.value": "delivery times",
+    "retrieval.documents.0.document.id": "doc-a",
+    "retrieval.documents.0.document.content": "Two days.",
+    "retrieval.documents.0.document.score": 0.875,
+    "retrieval.documents.1.document.content": "Three days.",
+})  # fmt: skip
+CONTENT = log("gen_ai.client.inference.operation.details", 6.2, {
+    "gen_ai.input.messages": [USER],
+    "gen_ai.output.messages": [{"role": "assistant", "finish_reason": "stop", "parts": [
+        {"type": "text", "content": "Said in the log"}]}],
+}, traceId=TRACE, spanId=span_id(6))  # fmt: skip
+LONELY = log("gen_ai.client.inference.operation.details", 8.5, {
+    "gen_ai.request.model": "gpt-4o", "gen_ai.response.id": "resp_lonely",
+    "gen_ai.input.messages": [USER],
+})  # fmt: skip
+
+
+def verdict(name: str, score: float | None = None, **more: Any) -> dict[str, Any]:
+    """Attributes of a result of an evaluation."""
+    attributes = {f"gen_ai.evaluation.{key}": value for key, value in more.items()}
+    scored = {} if score is None else {"gen_ai.evaluation.score.value": score}
+    return {"gen_ai.evaluation.name": name, **scored, **attributes}
+
+
+def result(seconds: float, attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """An event of an evaluation."""
+    return event("gen_ai.evaluation.result", seconds, attributes)
+
+
+def logged(seconds: float, attributes: Mapping[str, Any], **more: Any) -> Any:
+    """A log record of an evaluation."""
+    return log("gen_ai.evaluation.result", seconds, attributes, **more)
+
+
+JUDGED = span(11, {"gen_ai.request.model": "gpt-4o", "gen_ai.response.id": "resp_011"}, events=[
+    result(11.5, {**verdict("relevance", 0.625, explanation="Half of it is."),
+                  "gen_ai.evaluation.score.label": "partly"}),
+])  # fmt: skip
+JUDGE = span(12, {"openinference.span.kind": "EVALUATOR", **verdict("judge", 0.125)},
+             links=[{"traceId": TRACE, "spanId": span_id(11)}], parentSpanId=span_id(5))  # fmt: skip
+OTHER_JUDGE = span(13, {"gen_ai.operation.name": "evaluate"}, events=[
+    result(13.5, {**verdict("tone", 0.75), "gen_ai.response.id": "resp_011"}),
+])  # fmt: skip
+ANNOTATED = span(14, {
+    "openinference.span.kind": "LLM", "llm.model_name": "phi-4",
+    "annotations.0.annotation.name": "thumb", "annotations.0.annotation.score": 1,
+    "annotations.0.annotation.annotator_kind": "HUMAN",
+    "trace.annotations.0.annotation.name": "solved", "trace.annotations.0.annotation.label": "yes",
+})  # fmt: skip
+VERDICTS = logs(
+    logged(20, {**verdict("logged", 0.5), "gen_ai.response.id": "resp_011"}),
+    logged(21, verdict("correct", **{"score.label": "wrong"}), traceId=TRACE, spanId=span_id(11)),
+    logged(22, verdict("whole", 0.25), traceId=TRACE),
+    logged(23, {**verdict("talk", 0.0625), "gen_ai.conversation.id": "conv-5"}),
+)
+
+
+def samples(folder: Path) -> list[Sample]:
+    """Calls in all spellings, and evaluations by all ways to name what is judged."""
+    said = [
+        write(folder / "spans.jsonl", traces(NEW, OLD, EVENTFUL), traces(INFERENCE, CHAIN, SILENT),
+              traces(RETRIEVER)),
+        write(folder / "logs.jsonl", logs(CONTENT, LONELY)),
+    ]  # fmt: skip
+    judged = [
+        write(folder / "judged.jsonl", traces(JUDGED, JUDGE, OTHER_JUDGE, ANNOTATED)),
+        write(folder / "verdicts.jsonl", VERDICTS),
+    ]
+    odd = [
+        write(folder / "odd.jsonl", logs(log(None, 1, {"http.route": "/parcels"})),
+              logs(log("gen_ai.user.message", 1, {"content": "to nobody"}, traceId=TRACE,
+                       spanId=span_id(99))),
+              {"resourceMetrics": [{"scopeMetrics": []}]}, {"unheard": "of"}),
+    ]  # fmt: skip
+    tables = ("inferences", "feedback", "aliases")
+    return [
+        Sample(importer="otlp", paths=said, tables=("inferences", "aliases"), across=True,
+               values=meaning),
+        Sample(importer="otlp", paths=judged, tables=tables, values=meaning),
+        Sample(importer="otlp", paths=odd, tables=(), refused=4, values=meaning),
+    ]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def rows(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Mapping[str, Any]]:
+    """The calls of the first sample, by the last two digits of their ids."""
+    sample = samples(tmp_path_factory.mktemp("otlp"))[0]
+    staged = laws.stage("otlp", sample.paths).rows["inferences"]
+    return {row["request_id"][-2:]: row for _, row in staged}
+
+
+@pytest.fixture(scope="module")
+def verdicts(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Mapping[str, Any]]:
+    """The evaluations of the second sample, by name."""
+    sample = samples(tmp_path_factory.mktemp("otlp"))[1]
+    staged = laws.stage("otlp", sample.paths).rows["feedback"]
+    return {row["name"]: row for _, row in staged}
+
+
+def said(row: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """Roles and contents of an input."""
+    return [(message["role"], message["content"]) for message in json.loads(row["input"])]
+
+
+def test_a_call_of_the_newest_conventions(rows: Any) -> None:
+    row = rows["01"]
+    assert said(row) == [("system", "Be exact."), ("user", "Where is parcel 77?")]
+    assert (row["output"], row["reasoning"]) == ("In Leipzig.", "A parcel has a state.")
+    assert [call["name"] for call in json.loads(row["tool_calls"])] == ["track"]
+    assert json.loads(row["params"]) == {"temperature": 0.35, "stop_sequences": ["END"]}
+    assert row["model_version"] == "gpt-4o-2024-08-06"
+    assert (row["session_id"], row["user_id"]) == ("conv-5", "user-6")
+    assert (int(row["input_tokens"]), int(row["output_tokens"])) == (231, 117)
+    assert (row["trace_id"], row["parent_id"], row["latency_ms"]) == (TRACE, span_id(5), 250)
+
+
+def test_a_call_with_numbered_attributes(rows: Any) -> None:
+    row = rows["02"]
+    assert (said(row), row["output"]) == ([("user", "Old question")], "Old answer")
+    assert (int(row["input_tokens"]), int(row["output_tokens"])) == (41, 43)
+
+
+def test_a_call_whose_messages_are_events(rows: Any) -> None:
+    row = rows["03"]
+    assert (said(row), row["output"]) == ([("user", "Said in an event")], "Heard in an event")
+
+
+def test_a_call_of_openinference(rows: Any) -> None:
+    row = rows["04"]
+    assert (said(row), row["output"]) == ([("user", "Look it up")], None)
+    assert json.loads(row["tool_calls"])[0]["function"] == {
+        "name": "lookup",
+        "arguments": '{"q": 813}',
+    }
+
+
+def test_a_span_that_calls_no_model_is_kept_without_one(rows: Any) -> None:
+    row = rows["05"]
+    assert (row["model"], row["model_version"]) == (None, "4.2.1")
+    metadata = json.loads(row["metadata"])
+    assert metadata["attributes"]["plan.steps"] == [31, 37]
+    assert metadata["error"] == "tool failed"
+
+
+def test_what_was_said_may_stand_in_the_logs(rows: Any) -> None:
+    row = rows["06"]
+    assert (said(row), row["output"]) == ([("user", "Where is parcel 77?")], "Said in the log")
+
+
+def test_a_call_that_only_the_logs_know_is_a_call(rows: Any) -> None:
+    (row,) = [row for row in rows.values() if row["request_id"] == "resp_lonely"]
+    assert (said(row), row["model"]) == ([("user", "Where is parcel 77?")], "gpt-4o")
+
+
+def test_documents_are_retrieved(rows: Any) -> None:
+    assert rows["07"]["retrieved"] == [
+        {"id": "doc-a", "text": "Two days.", "score": 0.875},
+        {"id": None, "text": "Three days.", "score": None},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "target"),
+    [
+        ("relevance", {"request_id": span_id(11)}),
+        # The link, not the evaluating span nor its parent.
+        ("judge", {"request_id": span_id(11)}),
+        # The response, not the span that looked at it.
+        ("tone", {"request_id": "resp_011"}),
+        ("thumb", {"request_id": span_id(14)}),
+        ("solved", {"request_id": None, "trace_id": TRACE, "scope": "trace"}),
+        ("logged", {"request_id": "resp_011"}),
+        ("correct", {"request_id": span_id(11)}),
+        ("whole", {"request_id": None, "trace_id": TRACE, "scope": "trace"}),
+        ("talk", {"request_id": None, "session_id": "conv-5", "scope": "session"}),
+    ],
+)
+def test_an_evaluation_judges_what_it_names(
+    verdicts: Any, name: str, target: Mapping[str, Any]
+) -> None:
+    row = verdicts[name]
+    assert {key: row[key] for key in target} == target
+
+
+def test_an_evaluation_has_a_number_or_a_label(verdicts: Any) -> None:
+    assert float(verdicts["relevance"]["value"]) == 0.625
+    assert verdicts["relevance"]["comment"] == "Half of it is."
+    assert "partly" in verdicts["relevance"]["metadata"]
+    assert verdicts["correct"]["value"] == "wrong"
+    assert verdicts["thumb"]["rater_kind"] == "human"
+
+
+def test_reasons_of_what_is_refused(tmp_path: Path) -> None:
+    refused = laws.stage("otlp", samples(tmp_path)[2].paths).refused
+    reasons = [reason for rows in refused.values() for _, reason, _ in rows]
+    assert sorted(reasons) == ["metrics", "no_span", "unknown_record", "unknown_record"]
+
+
+def snake(value: Any) -> Any:
+    """The same export as protobuf's own names, with ids in base64."""
+    if isinstance(value, list):
+        return [snake(inner) for inner in value]
+    if not isinstance(value, dict):
+        return value
+    result = {}
+    for key, inner in value.items():
+        name = re.sub("[A-Z]", lambda found: "_" + found[0].lower(), key)
+        if key in ("traceId", "spanId", "parentSpanId"):
+            result[name] = base64.b64encode(bytes.fromhex(inner)).decode()
+        else:
+            result[name] = snake(inner)
+    return result
+
+
+def test_both_spellings_say_the_same(tmp_path: Path) -> None:
+    records = [traces(NEW, OLD, EVENTFUL, INFERENCE, JUDGED, JUDGE), VERDICTS]
+    once = laws.stage("otlp", [write(tmp_path / "camel.jsonl", *records)])
+    twice = laws.stage("otlp", [write(tmp_path / "snake.jsonl", *(snake(r) for r in records))])
+    for table, found in once.rows.items():
+        for (_, one), (_, other) in zip(found, twice.rows[table], strict=True):
+            assert {**one, "metadata": ""} == {**other, "metadata": ""}
+            if table == "inferences":
+                other_metadata = {**json.loads(other["metadata"])}
+                assert json.loads(one["metadata"])["attributes"] == other_metadata["attributes"]
+
+
+def test_files_of_the_protocol_are_read_whole(real_data: Path) -> None:
+    folder = real_data / "traces_otlp"
+    outcome = laws.stage("otlp", sorted(folder.glob("*.json")))
+    ((_, row),) = outcome.rows["inferences"]
+    assert (row["request_id"], row["trace_id"]) == (
+        "eee19b7ec3c1b174",
+        "5b8efff798038103d269b633813fc60c",
+    )
+    reasons = sorted(reason for rows in outcome.refused.values() for _, reason, _ in rows)
+    assert reasons == ["metrics", "unknown_record", "unknown_record"]
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A project that `init` made of traces and logs."""
+    folder = tmp_path_factory.mktemp("otlp_project")
+    judged = samples(folder)[1]
+    guess = guess_project(judged.paths, judged.paths, project_dir=folder)
+    (folder / "workbench.toml").write_text(guess.toml)
+    built = workbench.open(folder)
+    built.build()
+    return built
+
+
+def test_a_build_finds_calls_by_the_ids_of_their_responses(project: Any) -> None:
+    found = project.sql(
+        "SELECT name, a.request_id, method FROM attribution a JOIN feedback USING (feedback_id) "
+        "WHERE name IN ('relevance', 'tone', 'logged', 'judge') ORDER BY name"
+    ).table.to_pylist()
+    assert {row["request_id"] for row in found} == {span_id(11)}
+    methods = {row["name"]: row["method"] for row in found}
+    assert methods == {"relevance": "request_id", "judge": "request_id", "tone": "alias",
+                       "logged": "alias"}  # fmt: skip
+
+
+def test_the_ledger_adds_up(project: Any) -> None:
+    ledger = project.sql("SELECT status, n FROM ledger WHERE \"table\" = 'feedback'").table
+    counts = {row["status"]: row["n"] for row in ledger.to_pylist()}
+    assert counts["received"] == 9
+    assert counts["attributed"] == 9
