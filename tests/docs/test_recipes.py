@@ -37,7 +37,7 @@ from tests.docs import recipes
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "docs" / "recipes"
 PAGES = sorted(path for path in FOLDER.glob("*.md") if path.name != "README.md")
-GUIDES = [ROOT / "docs" / "datasets.md"]
+GUIDES = [ROOT / "docs" / "datasets.md", ROOT / "docs" / "capture.md"]
 
 
 @pytest.fixture(scope="session")
