@@ -50,6 +50,8 @@ class Group:
         Column names and DuckDB types, in order.
     staged
         Table that holds the rows of another system's export, under the contract's names.
+    aliases
+        Whether the files tell second names of calls, too.
     """
 
     files: tuple[str, ...]
@@ -57,6 +59,7 @@ class Group:
     format: str
     columns: tuple[tuple[str, str], ...]
     staged: str = ""
+    aliases: bool = False
 
     @property
     def vendor(self) -> bool:
@@ -173,7 +176,8 @@ def _exported(
     for name, files in by_system.items():
         staged, columns = stage(connection, name, files, table)
         written = _written(files, [(text, paths) for text, paths in found])
-        result.append(Group(tuple(files), written, name, columns, staged))
+        named = any("aliases" in exports[file][1] for file in files)
+        result.append(Group(tuple(files), written, name, columns, staged, named))
     return result
 
 

@@ -119,6 +119,8 @@ def render(
         if inferences.features:
             lines += ["", "[inferences.features]  # a value that does not cast is refused"]
             lines += [f"{key(n)} = {text(dtype)}" for n, dtype in inferences.features.items()]
+    if inferences is not None and inferences.sample.group.aliases:
+        lines += ["", *_source(inferences, "aliases", project_dir)]
     lines += ["", *_source(feedback, "feedback", project_dir)]
     if feedback is not None:
         lines.append("# spam = \"rater_id IN ('load-test')\"  # events to count but not to use")
