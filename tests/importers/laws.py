@@ -32,6 +32,14 @@ _MANDATORY = {
 
 Key = tuple[int, int]
 
+#: What a chat's answer says of its own form; an output that is one plain text does not repeat it.
+_FORM = {
+    ("role", "assistant"),
+    ("type", "text"),
+    ("type", "output_text"),
+    ("type", "tool_call"),
+}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Sample:
@@ -215,7 +223,9 @@ def _lost(record: Any, tokens: set[Any], text: str) -> list[tuple[str, Any]]:
     return [
         (path, leaf)
         for path, leaf in leaves(record)
-        if not (readings(leaf) & tokens) and not (len(str(leaf)) >= 4 and str(leaf) in text)
+        if (path.rpartition(".")[2], leaf) not in _FORM
+        and not (readings(leaf) & tokens)
+        and not (len(str(leaf)) >= 4 and str(leaf) in text)
     ]
 
 
