@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -139,13 +141,9 @@ def test_one_process_receives_into_a_folder(tmp_path: Path):
 
 def left_behind(folder: Path, pid: int, content: bytes, host: str | None = None) -> Path:
     """A file as a killed process leaves it."""
-    (folder / "feedback").mkdir(exist_ok=True)
-    probe = Landing(folder / "probe")
-    probe.commit({"feedback": [b"{}"]})
-    (name,) = open_files(folder / "probe")
-    probe.close()
-    own = name.name.split("-", 1)[1].rsplit("-", 2)[0]
+    own = re.sub(r"[^A-Za-z0-9.]", "_", socket.gethostname())
     path = folder / "feedback" / f".20260101T000000000000Z-{host or own}-{pid}-0.jsonl.open"
+    path.parent.mkdir(exist_ok=True)
     path.write_bytes(content)
     return path
 
@@ -187,17 +185,20 @@ def test_a_cut_line_may_be_longer_than_what_is_read_at_once(tmp_path: Path, dead
     landing.close()
 
 
-def test_a_file_that_another_process_writes_is_left_alone(tmp_path: Path):
+def test_a_file_that_another_process_writes_is_left_alone_until_it_rests(tmp_path: Path):
     alive = left_behind(tmp_path, os.getppid(), b"{}\n")
-    elsewhere = left_behind(tmp_path, 1, b"{}\n", host="other_machine")
-    Landing(tmp_path).close()
-    assert alive.exists()
-    assert elsewhere.exists()
+    elsewhere = left_behind(tmp_path, 1, b"{}\n", host="other-machine")
+    own = left_behind(tmp_path, os.getpid(), b"{}\n")
+    first = Landing(tmp_path)
+    assert (alive.exists(), elsewhere.exists(), own.exists()) == (True, True, False)
+    assert first.recovered.files == 1
+    first.close()
+    os.utime(alive, (0, 0))
     os.utime(elsewhere, (0, 0))
-    landing = Landing(tmp_path)
-    assert not elsewhere.exists()
-    assert landing.recovered.files == 1
-    landing.close()
+    second = Landing(tmp_path)
+    assert (alive.exists(), elsewhere.exists()) == (False, False)
+    assert second.recovered.files == 2
+    second.close()
 
 
 def test_a_stop_publishes_what_was_accepted(tmp_path: Path):

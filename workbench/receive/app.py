@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from functools import cache
@@ -85,6 +86,7 @@ def build(service: Service, seen: Seen, *, origins: Sequence[str] = ()) -> ASGIA
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         running = asyncio.create_task(service.journal.run())
+        running.add_done_callback(_end_with)
         yield
         service.journal.close()
         await running
@@ -119,6 +121,12 @@ def build(service: Service, seen: Seen, *, origins: Sequence[str] = ()) -> ASGIA
     return Starlette(
         routes=routes, middleware=middleware, exception_handlers=handlers, lifespan=lifespan
     )
+
+
+def _end_with(running: asyncio.Task[None]) -> None:
+    """End the service when its journal has failed: nothing would ever be answered again."""
+    if not running.cancelled() and running.exception() is not None:
+        signal.raise_signal(signal.SIGTERM)
 
 
 class _Counting:

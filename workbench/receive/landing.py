@@ -24,7 +24,7 @@ from workbench.errors import LockedError
 STREAMS = ("feedback", "inferences", "traces", "quarantine")
 _SUFFIX, _OPEN = ".jsonl", ".open"
 _LOCK = ".receive.lock"
-#: A writer publishes within seconds; a file of another machine that rests this long has none.
+#: A writer publishes within seconds; a file that rests this long has none.
 _ABANDONED_SECONDS = 600.0
 
 
@@ -100,12 +100,13 @@ class Landing:
         OSError
             If that could not be made sure of; then none of the lines is kept.
         """
-        touched: list[str] = []
+        touched: dict[str, int] = {}
         try:
             for stream, entries in lines.items():
                 if entries:
-                    touched.append(stream)
-                    _write_all(self._file(stream).descriptor, b"\n".join([*entries, b""]))
+                    content = b"\n".join([*entries, b""])
+                    touched[stream] = len(content)
+                    _write_all(self._file(stream).descriptor, content)
             for stream in touched:
                 os.fsync(self._files[stream].descriptor)
         except OSError:
@@ -115,9 +116,9 @@ class Landing:
                 if stream in self._files:
                     self._retire(stream)
             raise
-        for stream in touched:
+        for stream, size in touched.items():
             file = self._files[stream]
-            file.size = os.lseek(file.descriptor, 0, os.SEEK_CUR)
+            file.size += size
             if file.size >= self._max_bytes:
                 self._publish(stream)
 
@@ -187,8 +188,11 @@ def published(root: Path, stream: str) -> list[Path]:
 
 
 def _name(number: int) -> str:
-    host = re.sub(r"[^A-Za-z0-9.]", "_", socket.gethostname())
-    return f"{datetime.now(UTC):%Y%m%dT%H%M%S%fZ}-{host}-{os.getpid()}-{number}"
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%S%fZ}-{_host()}-{os.getpid()}-{number}"
+
+
+def _host() -> str:
+    return re.sub(r"[^A-Za-z0-9.]", "_", socket.gethostname())
 
 
 def _write_all(descriptor: int, content: bytes) -> None:
@@ -248,15 +252,21 @@ def _recover(root: Path) -> Recovered:
 def _has_writer(path: Path) -> bool:
     """Whether the process that a file is named after may still write it.
 
-    The folder is shared with processes that log into it themselves.
+    The folder is shared with processes that log into it by themselves.
     """
     named = re.fullmatch(r"\.[^-]+-(.*)-(\d+)-\d+", path.name.removesuffix(_SUFFIX + _OPEN))
-    own = _name(0).split("-", 1)[1].rsplit("-", 2)[0]
-    if named is None or named[1] != own:
-        return time.time() - path.stat().st_mtime < _ABANDONED_SECONDS
-    process = int(named[2])
+    if named and named[1] == _host() and not _runs(int(named[2])):
+        return False
+    # Of another machine nothing is known, and numbers of processes are given again.
+    return time.time() - path.stat().st_mtime < _ABANDONED_SECONDS
+
+
+def _runs(process: int) -> bool:
+    """Whether a process runs that is not this one, which has opened no file yet.
+
+    In a container the numbers begin again, so a killed run may have had this one's.
+    """
     if process == os.getpid():
-        # In a container the numbers begin again; this process has opened no file yet.
         return False
     try:
         os.kill(process, 0)

@@ -26,7 +26,7 @@ JSON = ("application/json",)
 LINES = ("application/x-ndjson", "application/jsonl", "application/jsonlines")
 #: Errors that an answer lists; all of them are in quarantine.
 _LISTED = 100
-#: Events that are checked before other requests have their turn.
+#: Events that are handled before other requests have their turn.
 _TURN = 200
 
 
@@ -130,6 +130,7 @@ async def events(service: Service, request: Request, stream: str) -> Response:
         request_entry = Entry(stream, request_key(key), signed, None)
     entries: list[tuple[int, Entry]] = []
     for index, event in taken:
+        await _turn(index)
         event = _own(event)
         if key is not None and stream == "feedback" and "feedback_id" not in event:
             event["feedback_id"] = key if single else f"{key}.{index}"
@@ -236,8 +237,7 @@ async def _checked(
     taken: list[tuple[int, dict[str, Any]]] = []
     refused: list[Refused] = []
     for index, (event, text) in enumerate(items):
-        if index % _TURN == _TURN - 1:
-            await asyncio.sleep(0)
+        await _turn(index)
         if text is not None:
             refused.append(Refused(index, text, [Fault(None, "not_json", event)]))
             continue
@@ -250,6 +250,12 @@ async def _checked(
         else:
             taken.append((index, said))
     return taken, refused
+
+
+async def _turn(index: int) -> None:
+    """Let other requests have their turn from time to time."""
+    if index % _TURN == _TURN - 1:
+        await asyncio.sleep(0)
 
 
 def _own(event: dict[str, Any]) -> dict[str, Any]:
