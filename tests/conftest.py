@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -22,3 +25,27 @@ def real_data() -> Path:
     if not folder.is_dir():
         pytest.skip("the public data sets are absent: set WORKBENCH_REAL_DATA")
     return folder
+
+
+@pytest.fixture(scope="session")
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Copies of folders that take long to make: the first worker that asks makes each of them.
+
+    Called with a name and with what fills the folder of that name.
+    """
+    place = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        place = place.parent
+
+    def copied(name: str, fill: Callable[[Path], object]) -> Path:
+        whole = place / f"once-{name}"
+        with (place / f"once-{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not whole.exists():
+                making = place / f"once-{name}.unfinished"
+                fill(making)
+                making.rename(whole)
+        # Folders of projects can be moved, so a copy is as good as another build.
+        return Path(shutil.copytree(whole, tmp_path_factory.mktemp(name) / "a demo"))
+
+    return copied

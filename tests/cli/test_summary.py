@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 import workbench as wb
 from tests.cli.conftest import run
+from tests.demo.conftest import build_demo
 from workbench.summary import findings, in_words
 
 DEMO = [
@@ -41,10 +43,8 @@ EMPLOYMENT = [
 
 
 @pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> wb.Workbench:
-    folder = tmp_path_factory.mktemp("summary") / "demo"
-    assert run("demo", folder, "--no-serve").code == 0
-    return wb.open(folder)
+def demo(made_once: Callable[..., Path]) -> wb.Workbench:
+    return wb.open(made_once("demo", build_demo))
 
 
 def test_the_demo_in_six_lines(demo: wb.Workbench) -> None:

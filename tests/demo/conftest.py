@@ -1,8 +1,7 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
+import pickle
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.cli.conftest import run
 from workbench.demo import DemoTruth, generate
 
 ROOT = Path(__file__).parents[2]
@@ -45,17 +45,24 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, DemoTruth]:
     return folder, generate(folder)
 
 
-@pytest.fixture(scope="session")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
-    folder = tmp_path_factory.mktemp("built") / "a demo"
-
-    def run(*arguments: str) -> Any:
-        command = [sys.executable, "-m", "workbench.cli.main", "--project", str(folder)]
-        done = subprocess.run(
-            [*command, *arguments], cwd=ROOT, capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout)
-
+def build_demo(folder: Path) -> None:
+    """Write and build the demo; what was planted and what the build said lie beside it."""
     truth = generate(folder)
-    return Built(truth, run("build", "--json"), run)
+    done = run("--project", folder, "build", "--json")
+    assert done.code == 0, done.err
+    (folder / "truth.pickle").write_bytes(pickle.dumps((dict(truth.ledger), dict(truth.facts))))
+    (folder / "built.json").write_text(done.out, encoding="utf-8")
+
+
+@pytest.fixture(scope="session")
+def built(made_once: Callable[..., Path]) -> Built:
+    folder = made_once("demo", build_demo)
+
+    def asked(*arguments: str) -> Any:
+        done = run("--project", folder, *arguments)
+        assert done.code == 0, done.err
+        return json.loads(done.out)
+
+    ledger, facts = pickle.loads((folder / "truth.pickle").read_bytes())
+    said = json.loads((folder / "built.json").read_text(encoding="utf-8"))
+    return Built(DemoTruth(ledger, facts), said, asked)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -55,10 +56,10 @@ def tiny(folder: Path, inferences: int, *, clock: bool = True) -> Path:
 
 
 @pytest.fixture(scope="session")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("ui") / "demo"
-    workbench("demo", str(folder), "-n", "3000", "--no-serve")
-    return folder
+def demo(made_once: Callable[..., Path]) -> Path:
+    return made_once(
+        "small-demo", lambda folder: workbench("demo", str(folder), "-n", "3000", "--no-serve")
+    )
 
 
 @pytest.fixture(scope="session")
