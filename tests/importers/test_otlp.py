@@ -275,6 +275,27 @@ def test_reasons_of_what_is_refused(tmp_path: Path) -> None:
     assert sorted(reasons) == ["metrics", "no_span", "unknown_record", "unknown_record"]
 
 
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"attributes": [{"key": "a", "value": {"intValue": "many"}}, {"key": "b"}, {}, 5]},
+        {"attributes": [{"key": "a", "value": {"odd ~/kind": 1}}, {"key": "a", "value": None}]},
+        {"attributes": "none", "events": {"name": "x"}, "links": [5], "status": "failed"},
+        {"attributes": {"gen_ai.request.model": "of JavaScript"}, "events": [{}, {"name": 7}]},
+        {"startTimeUnixNano": "9" * 38, "endTimeUnixNano": "later"},
+        {"attributes": [{"key": "gen_ai.input.messages", "value": {"stringValue": "[{\"role\":1}"}},
+                        {"key": "gen_ai.output.messages", "value": {"stringValue": "[7,[]]"}},
+                        {"key": "llm.output_messages.0", "value": {"intValue": 1}},
+                        {"key": "llm.output_messages.0.message.role", "value": {}},
+                        {"key": "gen_ai.usage.input_tokens", "value": {"stringValue": "few"}}]},
+    ],
+)  # fmt: skip
+def test_an_odd_span_does_not_stop_the_others(tmp_path: Path, odd: Mapping[str, Any]) -> None:
+    path = write(tmp_path / "odd.jsonl", traces({**span(21, {}), **odd}), traces(NEW))
+    rows = laws.stage("otlp", [path]).rows
+    assert {row["request_id"] for _, row in rows["inferences"]} == {span_id(21), span_id(1)}
+
+
 def snake(value: Any) -> Any:
     """The same export as protobuf's own names, with ids in base64."""
     if isinstance(value, list):

@@ -56,7 +56,7 @@ def plain(value: str, depth: int = _DEPTH) -> str:
     if depth == 0:
         return f"CAST({value} AS VARCHAR)"
     key = f"json_keys({value})[1]"
-    inner = f"({value} -> ('$.' || {key}))"
+    inner = f"({value} -> ('/' || {key}))"
     values = f"({inner} -> '$.values')"
     # The elements of a list are values, those of a map are pairs of a key and a value.
     children = (
@@ -69,7 +69,8 @@ def plain(value: str, depth: int = _DEPTH) -> str:
         if({key}[1] = 'a', '[', '{{'),
         list_aggregate(list_transform({children}, lambda e{depth}: {child}), 'string_agg', ','),
         if({key}[1] = 'a', ']', '}}'))
-      WHEN {key} IN ('intValue', 'int_value') THEN {inner} ->> '$'
+      WHEN {key} IN ('intValue', 'int_value') AND regexp_full_match({inner} ->> '$', '-?\\d+')
+        THEN {inner} ->> '$'
       WHEN {key} = 'key' THEN 'null'
       ELSE coalesce(CAST({inner} AS VARCHAR), 'null') END"""
 

@@ -320,7 +320,7 @@ def elements(value: str) -> str:
 
 
 def since_epoch(value: str, per_second: int) -> str:
-    """SQL of the time of a number of (milli-, nano-)seconds since 1970, which may be a text."""
+    """SQL of the time of a number of (milli-, nano-)seconds since 1970; NULL where it is none."""
     micros = 1_000_000
     number = f"TRY_CAST({value} AS HUGEINT)"
     scaled = (
@@ -328,4 +328,4 @@ def since_epoch(value: str, per_second: int) -> str:
         if per_second <= micros
         else f"{number} // {per_second // micros}"
     )
-    return f"make_timestamptz(CAST({scaled} AS BIGINT))"
+    return f"TRY(make_timestamptz(CAST({scaled} AS BIGINT)))"

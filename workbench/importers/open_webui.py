@@ -15,7 +15,7 @@ from workbench import engine
 from workbench.importers import PART, RAW, ROW, Head, Importer
 from workbench.importers._records import RECORDS, at, elements, first, rest, since_epoch, stager
 
-_CHANGED = f"CAST(coalesce({at('updated_at')}, {at('created_at')}) AS BIGINT)"
+_CHANGED = f"TRY_CAST(coalesce({at('updated_at')}, {at('created_at')}) AS BIGINT)"
 _CREATED = since_epoch(at("created_at"), 1)
 _RATED = at("meta", "message_id")
 
@@ -77,11 +77,9 @@ SELECT {PART}, {ROW}, CAST(m AS VARCHAR) AS {RAW}, id AS request_id,
   nullif(trim(regexp_replace(regexp_extract({_CONTENT}, {_THOUGHT}, 1, 's'), '(?m)^> ?', '', 'g'),
     E' \\n'), '') AS reasoning,
   nullif({_DOCUMENTS}, []) AS retrieved,
-  CAST(coalesce({_USAGE} ->> 'prompt_tokens', {_USAGE} ->> 'prompt_eval_count') AS BIGINT)
-    AS input_tokens,
-  CAST(coalesce({_USAGE} ->> 'completion_tokens', {_USAGE} ->> 'eval_count') AS BIGINT)
-    AS output_tokens,
-  CAST({_USAGE} ->> 'total_duration' AS DOUBLE) / 1000000 AS latency_ms,
+  coalesce({_USAGE} ->> 'prompt_tokens', {_USAGE} ->> 'prompt_eval_count') AS input_tokens,
+  coalesce({_USAGE} ->> 'completion_tokens', {_USAGE} ->> 'eval_count') AS output_tokens,
+  TRY_CAST({_USAGE} ->> 'total_duration' AS DOUBLE) / 1000000 AS latency_ms,
   CAST(json_object('message', {rest("id", "content", "timestamp", doc="m")}::JSON,
     'prompt', prompt::JSON,
     'chat', {rest("history", "messages", "params", doc="chat")}::JSON,

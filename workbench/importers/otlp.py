@@ -132,7 +132,7 @@ SELECT {PART}, {ROW}, CAST(span AS VARCHAR) AS {RAW}, CAST(NULL AS VARCHAR) AS r
   nullif(list_transform({_DOCUMENTS}, lambda d: struct_pack(id := d ->> '$.document.id',
     text := d ->> '$.document.content', score := TRY_CAST(d ->> '$.document.score' AS DOUBLE))), [])
     AS retrieved,
-  CAST(embedded -> '$.vector' AS FLOAT[]) AS embedding,
+  CAST(embedded -> '$.vector' AS VARCHAR) AS embedding,
   {text(*gen_ai.INPUT_TOKENS)} AS input_tokens, {text(*gen_ai.OUTPUT_TOKENS)} AS output_tokens,
   {text(*gen_ai.COST)} AS cost,
   (TRY_CAST({text_of("endTimeUnixNano", "span")} AS HUGEINT)
