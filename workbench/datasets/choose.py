@@ -301,18 +301,23 @@ def _place(relations: Relations, split: str) -> None:
     sampled = ", ".join(f"d.{name}" for name in SAMPLING_COLUMNS)
     # What is near in time is mostly near in the lake: few row groups are read for a piece.
     relations.execute(
-        f"CREATE TEMP TABLE chosen AS SELECT c.*, {sampled}, s.split, s.split_group, "
+        "CREATE TEMP TABLE places AS SELECT c.example_id, "
         "CAST(sum(100 + coalesce(k.prompt_length + k.answer_length, 0) + "
         "coalesce(o.answer_length, 0)) OVER (ORDER BY n.ts, c.example_id "
         f"ROWS UNBOUNDED PRECEDING) // {CHARACTERS} AS INTEGER) AS piece "
-        "FROM candidates c JOIN drawn d USING (example_id) JOIN splits s USING (example_id) "
+        "FROM candidates c JOIN drawn d USING (example_id) "
         "JOIN build.narrow.enriched_inferences n ON c.request_id = n.request_id "
         "LEFT JOIN text_keys k ON c.request_id = k.request_id "
         "LEFT JOIN text_keys o ON c.other_id = o.request_id"
     )
+    relations.execute(
+        f"CREATE TEMP TABLE chosen AS SELECT c.*, {sampled}, s.split, s.split_group, p.piece "
+        "FROM candidates c JOIN drawn d USING (example_id) JOIN splits s USING (example_id) "
+        "JOIN places p USING (example_id) ORDER BY p.piece"
+    )
     # What led to it takes memory that the texts need.
     relations.execute("CREATE OR REPLACE TEMP VIEW eligible_rows AS SELECT * FROM chosen")
-    for table in ("candidates", "eligible", "drawn", "splits"):
+    for table in ("candidates", "eligible", "drawn", "splits", "places"):
         relations.execute(f"DROP TABLE {table}")
     read(relations.connection, "SELECT * FROM chosen LIMIT 0")
 

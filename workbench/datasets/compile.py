@@ -27,7 +27,7 @@ from workbench.query import Build, open_build
 from workbench.training_formats import parse_training_format
 
 #: Memory of the engine beyond which a compile spills to disk.
-MEMORY = "320MB"
+MEMORY = "384MB"
 
 
 @contextmanager
