@@ -46,12 +46,12 @@ def test_haiku(tmp_path: Path, real_data: Path) -> None:
     assert rows[0]["n_labelled"] == 500
 
 
-def test_haiku_folder_joins_the_model_calls(tmp_path: Path, real_data: Path) -> None:
+def test_haiku_folder_with_the_calls_of_its_models(tmp_path: Path, real_data: Path) -> None:
     raw = real_data / "tensorzero_haiku"
     project = made(tmp_path / "haiku", raw, raw)
     status = workbench("status", "--project", project, "--json")
     assert status["received"] == status["attributed"] == 500
-    assert status["contexts"]["model_inference"]["matched"] == 1000
+    assert status["inferences"]["received"] == 2000
 
 
 def test_employment(tmp_path: Path, real_data: Path) -> None:

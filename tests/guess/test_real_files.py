@@ -7,12 +7,21 @@ from pathlib import Path
 
 import pytest
 
+from workbench.guess import files
+
 from .conftest import Proposal
 
 pytestmark = pytest.mark.real_data
 Propose = Callable[..., Proposal]
 
 
+@pytest.fixture
+def no_importer_knows_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tables of a system that has no importer, as every one was once."""
+    monkeypatch.setattr(files, "claimed", lambda paths: {})
+
+
+@pytest.mark.usefixtures("no_importer_knows_them")
 def test_haiku_files(propose: Propose, real_data: Path) -> None:
     folder = real_data / "tensorzero_haiku"
     found = propose(folder / "ChatInference.jsonl.gz", folder / "BooleanMetricFeedback.jsonl.gz")
@@ -38,6 +47,7 @@ def test_haiku_files(propose: Propose, real_data: Path) -> None:
     assert len(found.guess.questions) == 1
 
 
+@pytest.mark.usefixtures("no_importer_knows_them")
 def test_haiku_folder_of_four_tables(propose: Propose, real_data: Path) -> None:
     folder = real_data / "tensorzero_haiku"
     found = propose(folder, folder)

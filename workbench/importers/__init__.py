@@ -187,6 +187,17 @@ def for_path(path: Path) -> Importer | None:
     return None
 
 
+#: Endings of the files that systems export, ``.gz`` left out.
+_EXPORTED = (
+    ".json", ".jsonl", ".ndjson", ".csv", ".tsv", ".parquet", ".pq", ".db", ".sqlite", ".sqlite3",
+)  # fmt: skip
+
+
+def may_be_exported(path: Path) -> bool:
+    """Whether a file beside others of a folder is one that a system exports, by its name."""
+    return path.name.lower().removesuffix(".gz").endswith(_EXPORTED)
+
+
 def refused_table(connection: duckdb.DuckDBPyConnection, name: str) -> None:
     """Make the empty relation that holds what could not be read."""
     connection.execute(

@@ -80,7 +80,7 @@ def find(project: Project, source: Source) -> list[tuple[str, Path]]:
                 for entry in sorted(path.rglob("*"))
                 if entry.is_file()
                 and not any(part.startswith(".") for part in entry.relative_to(path).parts)
-                and (source.format != "auto" or importers.for_path(entry) is not None)
+                and _may_hold(source, entry)
             ]
         elif path.is_file():
             entries = [path]
@@ -92,6 +92,14 @@ def find(project: Project, source: Source) -> list[tuple[str, Path]]:
         for entry in entries:
             found.setdefault(entry.absolute(), _name(project, entry.absolute()))
     return sorted(((name, path) for path, name in found.items()), key=lambda pair: pair[0])
+
+
+def _may_hold(source: Source, path: Path) -> bool:
+    """Whether a file within a folder is one of the source's: of its format, by its name."""
+    if source.format == "auto":
+        return importers.for_path(path) is not None
+    exported = bool(importers.importers.get(source.format).title)
+    return not exported or importers.may_be_exported(path)
 
 
 def _name(project: Project, path: Path) -> str:
