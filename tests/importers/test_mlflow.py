@@ -345,6 +345,12 @@ def test_each_way_out_gives_what_the_database_holds(
     assert len(rows(route)) == {"inferences": 12, "feedback": 13, "aliases": 4}[table]
 
 
+@pytest.mark.parametrize("route", ["database", "lines", "frame", "page"])
+def test_a_filter_by_experiment_leaves_no_row_out(staged: dict[str, Outcome], route: str) -> None:
+    rows = [row for name in ("inferences", "feedback") for _, row in staged[route].rows[name]]
+    assert {json.loads(row["metadata"])["experiment_id"] for row in rows} == {"41"}
+
+
 def event(outcome: Outcome, name: str) -> dict[str, Any]:
     (row,) = [row for _, row in outcome.rows["feedback"] if row["feedback_id"] == name]
     return dict(row)

@@ -299,7 +299,8 @@ SELECT {PART}, {ROW}, CAST(said AS VARCHAR) AS {RAW},
   e.feedback_id || ':overridden' AS feedback_id, e.feedback_id AS retracts,
   request_id, trace_id, scope, coalesce(o.at, updated, created) AS ts, 'retraction' AS name,
   o.rater_id, o.rater_kind, user_id, session_id,
-  CAST(json_object('valid', false, 'overridden_by', o.by) AS VARCHAR) AS metadata,
+  CAST(json_object('valid', false, 'overridden_by', o.by, 'experiment_id', {_EXPERIMENT})
+    AS VARCHAR) AS metadata,
   'mlflow' AS source_system
 FROM events e LEFT JOIN overriding o ON e.number = o.number AND e.id = o.target
 WHERE reason IS NULL AND (o.target IS NOT NULL OR {_said("valid")} = 'false')
