@@ -10,6 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from google.protobuf.json_format import ParseDict
+from opentelemetry.exporter.otlp.json.file import FileSpanExporter
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.trace import Link, SpanKind, StatusCode
 
 import workbench
 from tests.importers import laws
@@ -26,6 +33,7 @@ from tests.importers.otlp_files import (
     write,
 )
 from workbench.guess import guess_project
+from workbench.receive.otlp import from_protobuf
 
 USER = {"role": "user", "parts": [{"type": "text", "content": "Where is parcel 77?"}]}
 ANSWER = {
@@ -296,6 +304,12 @@ def test_an_odd_span_does_not_stop_the_others(tmp_path: Path, odd: Mapping[str, 
     assert {row["request_id"] for _, row in rows["inferences"]} == {span_id(21), span_id(1)}
 
 
+def ordered(outcome: laws.Outcome, table: str) -> list[Mapping[str, Any]]:
+    """The rows of a table by their keys."""
+    key = {"inferences": "request_id", "feedback": "name", "aliases": "alias"}[table]
+    return sorted((row for _, row in outcome.rows[table]), key=lambda row: str(row[key]))
+
+
 def snake(value: Any) -> Any:
     """The same export as protobuf's own names, with ids in base64."""
     if isinstance(value, list):
@@ -316,12 +330,66 @@ def test_both_spellings_say_the_same(tmp_path: Path) -> None:
     records = [traces(NEW, OLD, EVENTFUL, INFERENCE, JUDGED, JUDGE), VERDICTS]
     once = laws.stage("otlp", [write(tmp_path / "camel.jsonl", *records)])
     twice = laws.stage("otlp", [write(tmp_path / "snake.jsonl", *(snake(r) for r in records))])
-    for table, found in once.rows.items():
-        for (_, one), (_, other) in zip(found, twice.rows[table], strict=True):
+    for table in laws.TABLES:
+        for one, other in zip(ordered(once, table), ordered(twice, table), strict=True):
+            # The rest keeps the names that it came with.
             assert {**one, "metadata": ""} == {**other, "metadata": ""}
             if table == "inferences":
-                other_metadata = {**json.loads(other["metadata"])}
-                assert json.loads(one["metadata"])["attributes"] == other_metadata["attributes"]
+                kept = [json.loads(row["metadata"])["attributes"] for row in (one, other)]
+                assert kept[0] == kept[1]
+
+
+def test_what_the_sdk_writes_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "sdk.jsonl"
+    resource = Resource({"service.name": "shop", "service.version": "9.9"})
+    provider = TracerProvider(resource=resource)
+    provider.add_span_processor(BatchSpanProcessor(FileSpanExporter(path)))
+    tracer = provider.get_tracer("shop.instrumentation", "1.2.3")
+    with tracer.start_as_current_span("invoke_agent"):
+        with tracer.start_as_current_span("chat", kind=SpanKind.CLIENT) as called:
+            called.set_attributes({
+                "gen_ai.request.model": "gpt-4o", "gen_ai.response.id": "resp_sdk",
+                "gen_ai.usage.input_tokens": 2**40, "gen_ai.request.stop_sequences": ["a", "b"],
+                "gen_ai.input.messages": json.dumps([USER]),
+                "gen_ai.output.messages": json.dumps([ANSWER]),
+            })  # fmt: skip
+            called.add_event("gen_ai.evaluation.result", verdict("tone", 0.5))
+        with tracer.start_as_current_span(
+            "judge", links=[Link(called.get_span_context())]
+        ) as judge:
+            judge.set_attributes(verdict("judge", 1.0))
+            judge.set_status(StatusCode.ERROR, "slow")
+    provider.shutdown()
+    rows = laws.stage("otlp", [path]).rows
+    spans = {json.loads(row["metadata"])["name"]: row for _, row in rows["inferences"]}
+    context = called.get_span_context()
+    row = spans["chat"]
+    assert row["request_id"] == f"{context.span_id:016x}"
+    assert row["trace_id"] == f"{context.trace_id:032x}"
+    assert row["parent_id"] == spans["judge"]["parent_id"] == spans["invoke_agent"]["request_id"]
+    assert (said(row), row["output"]) == ([("user", "Where is parcel 77?")], "In Leipzig.")
+    assert int(row["input_tokens"]) == 2**40
+    assert json.loads(spans["judge"]["metadata"])["error"] == "slow"
+    assert {r["name"]: r["request_id"] for _, r in rows["feedback"]} == {
+        "tone": row["request_id"],
+        "judge": row["request_id"],
+    }
+    assert [r["alias"] for _, r in rows["aliases"]] == ["resp_sdk"]
+
+
+def test_what_receive_writes_says_the_same(tmp_path: Path) -> None:
+    export = traces(NEW, OLD, EVENTFUL, JUDGED, JUDGE)
+    message = json.loads(json.dumps(export))
+    for one in message["resourceSpans"][0]["scopeSpans"][0]["spans"]:
+        for part in (one, *one.get("links", [])):
+            for key in {"traceId", "spanId", "parentSpanId"} & part.keys():
+                part[key] = base64.b64encode(bytes.fromhex(part[key])).decode()
+    sent = ParseDict(message, ExportTraceServiceRequest()).SerializeToString()
+    landed = write(tmp_path / "landed.jsonl", from_protobuf(sent))
+    own = laws.stage("otlp", [write(tmp_path / "own.jsonl", export)])
+    read = laws.stage("otlp", [landed])
+    for table in laws.TABLES:
+        assert ordered(own, table) == ordered(read, table)
 
 
 def test_files_of_the_protocol_are_read_whole(real_data: Path) -> None:
