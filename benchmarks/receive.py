@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import shutil
 import signal
 import statistics
@@ -146,6 +147,14 @@ def serve(folder: Path) -> tuple[subprocess.Popen[str], int]:
     return server, int(json.loads(server.stdout.readline())["address"].rpartition(":")[2])
 
 
+def cpu_seconds(process: int) -> float:
+    """CPU time of a process so far; 0 where there is no /proc."""
+    stat = Path(f"/proc/{process}/stat")
+    if not stat.exists():
+        return 0.0
+    return sum(map(int, stat.read_text().split()[13:15])) / os.sysconf("SC_CLK_TCK")
+
+
 def landed(folder: Path, stream: str) -> Iterator[dict[str, Any]]:
     for path in (folder / "landing" / stream).iterdir():
         for line in path.read_bytes().splitlines():
@@ -161,9 +170,9 @@ def measure(
     try:
         warm = range(requests, requests + 200)
         uvloop.run(load(port, path, kind, body, warm, args.connections, 0))
+        before = cpu_seconds(server.pid)
         found = uvloop.run(load(port, path, kind, body, range(requests), args.connections, rate))
-        cpu = Path(f"/proc/{server.pid}/stat")
-        ticks = sum(map(int, cpu.read_text().split()[13:15])) if cpu.exists() else 0
+        cpu = cpu_seconds(server.pid) - before
     finally:
         server.send_signal(signal.SIGKILL)
         server.wait()
@@ -175,7 +184,8 @@ def measure(
         "part": name,
         **found,
         "events_per_second": found["requests_per_second"] * size,
-        "server_cpu_seconds": ticks / 100,
+        "server_cpu_us_per_event": round(cpu / (requests * size) * 1e6, 1),
+        "load_average": round(os.getloadavg()[0], 1),
         "every_acknowledged_event_on_disk": lines == expected,
     }
 

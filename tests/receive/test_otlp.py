@@ -14,7 +14,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceResponse,
 )
 
-from tests.receive.conftest import Client, landed
+from tests.ingest.folder import PLAIN, Folder
+from tests.receive.conftest import Client, landed, serving
 
 PROTOBUF = "application/x-protobuf"
 IDS = {"traceId", "spanId", "parentSpanId"}
@@ -115,6 +116,16 @@ def test_an_export_without_spans_is_fine(client: Client):
     assert client.post({}, "traces").json == {}
     assert client.post(b"", "traces", content_type=PROTOBUF).status == 200
     assert landed(client.landing, "traces") == []
+
+
+def test_what_landed_is_what_the_importer_reads(tmp_path: Path):
+    config = PLAIN.replace('source = "logs"', 'source = "landing/traces"\nformat = "otlp"')
+    folder = Folder.make(tmp_path, config)
+    with serving(tmp_path / "landing") as client:
+        message = in_protobuf(request(span(), span(spanId=PARENT, parentSpanId="")))
+        client.post(message.SerializeToString(), "traces", content_type=PROTOBUF)
+    done = folder.ingest()
+    assert (done["rows"]["inferences"], done["refused"]["inferences"]) == (2, 0)
 
 
 @pytest.mark.real_data
