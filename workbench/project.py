@@ -24,8 +24,8 @@ class Source:
         Lake table that the rows go to.
     patterns
         Files, globs or folders, relative to the project.
-    format
-        Importer name, or ``auto``.
+    formats
+        Importer names, or ``auto``: the first that claims a file reads it.
     columns
         Contract field to source column or SQL expression.
     sql
@@ -44,7 +44,7 @@ class Source:
 
     table: str
     patterns: tuple[str, ...]
-    format: str = "auto"
+    formats: tuple[str, ...] = ("auto",)
     columns: Mapping[str, str] = field(default_factory=dict)
     sql: str | None = None
     clock: str = "ts"
@@ -62,7 +62,7 @@ class Source:
     def mapping_id(self) -> str:
         """Identity of the mapping: files are read again when it changes."""
         parts = [
-            self.format,
+            self.formats[0] if len(self.formats) == 1 else list(self.formats),
             sorted(self.columns.items()),
             self.sql,
             self.clock,

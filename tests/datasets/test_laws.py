@@ -109,10 +109,27 @@ def same_folder(path: Path, rows: list[Row]) -> None:
         assert set(rows[0]) - set(found[0]) <= {"split"}
 
 
+def same_tasks(path: Path, rows: list[Row]) -> None:
+    assert [task["data"] for task in json.loads(path.read_text("utf-8"))] == [
+        as_json(row) for row in rows
+    ]
+
+
+def same_records(path: Path, rows: list[Row]) -> None:
+    for record, row in zip(json.loads(path.read_text("utf-8")), rows, strict=True):
+        found = {**record["fields"], **record["metadata"]}
+        if "id" in record:
+            found["request_id"] = record["id"]
+        wanted = {name: as_json(value) for name, value in row.items()}
+        assert found == {name: value for name, value in wanted.items() if value is not None}
+
+
 READERS = {
+    "argilla": same_records,
     "csv": same_csv,
     "huggingface": same_folder,
     "jsonl": same_jsonl,
+    "label_studio": same_tasks,
     "parquet": same_parquet,
     "tfrecord": same_tfrecord,
 }

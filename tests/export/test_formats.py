@@ -44,9 +44,25 @@ def write(name: str, table: pa.Table, metadata: dict[str, str] | None = None) ->
 
 
 def test_the_formats_are_found_by_name() -> None:
-    assert formats.names() == ["csv", "huggingface", "jsonl", "parquet", "tfrecord"]
-    assert [entry.suffix for entry in formats] == [".csv", "", ".jsonl", ".parquet", ".tfrecord"]
-    assert downloads() == ["csv", "jsonl", "parquet"]
+    assert formats.names() == [
+        "argilla",
+        "csv",
+        "huggingface",
+        "jsonl",
+        "label_studio",
+        "parquet",
+        "tfrecord",
+    ]
+    assert [entry.suffix for entry in formats] == [
+        ".records.json",
+        ".csv",
+        "",
+        ".jsonl",
+        ".tasks.json",
+        ".parquet",
+        ".tfrecord",
+    ]
+    assert downloads() == ["argilla", "csv", "jsonl", "label_studio", "parquet"]
 
 
 def test_parquet_reads_back_equal_and_holds_the_metadata() -> None:

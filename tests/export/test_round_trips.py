@@ -117,9 +117,24 @@ def read_tfrecord(data: bytes, table: pa.Table) -> tuple[list[Row], list[Row]]:
     return found, wanted
 
 
+def read_tasks(data: bytes, table: pa.Table) -> tuple[list[Row], list[Row]]:
+    return [task["data"] for task in json.loads(data)], [as_json(row) for row in table.to_pylist()]
+
+
+def read_records(data: bytes, table: pa.Table) -> tuple[list[Row], list[Row]]:
+    found = [{**record["fields"], **record["metadata"]} for record in json.loads(data)]
+    # What is null in JSON is not there.
+    return found, [
+        {name: as_json(value) for name, value in row.items() if as_json(value) is not None}
+        for row in table.to_pylist()
+    ]
+
+
 READERS: dict[str, Callable[[bytes, pa.Table], tuple[list[Row], list[Row]]]] = {
+    "argilla": read_records,
     "csv": read_csv,
     "jsonl": read_jsonl,
+    "label_studio": read_tasks,
     "parquet": read_parquet,
     "tfrecord": read_tfrecord,
 }

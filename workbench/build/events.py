@@ -51,7 +51,8 @@ def live(relation: str) -> str:
 def inferences(compiled: Parts, project: Project, table: LakeTable) -> None:
     """Make ``narrow.inferences``: one row per request_id, without the wide columns.
 
-    Of several rows with one id the least by (ts, content) wins, whatever the order of arrival.
+    Of several rows with one id the least by (ts, content) wins, whatever the order of arrival. Of
+    two systems that saw the same call at the same time, that which knows more of it.
     """
     connection = compiled.connection
     rows = live(contract_relation(project, table))
@@ -66,7 +67,8 @@ def inferences(compiled: Parts, project: Project, table: LakeTable) -> None:
     connection.execute(
         "CREATE OR REPLACE TEMP TABLE losers AS SELECT row_id, content, source_file, source_row "
         "FROM (SELECT *, row_number() OVER (PARTITION BY request_id "
-        "ORDER BY ts NULLS LAST, md5(content), source_file, source_row, row_id) AS place "
+        "ORDER BY ts NULLS LAST, len(json_keys(content)) DESC, md5(content), source_file, "
+        "source_row, row_id) AS place "
         "FROM (SELECT row_id, request_id, ts, source_file, source_row, "
         f"CAST(json_merge_patch('{{}}', to_json(struct_pack({', '.join(fields)}))) AS VARCHAR) "
         "AS content "

@@ -170,7 +170,13 @@ class _Reader(Checks):
         if not patterns:
             self.problems.append(f"[{section}] has no source. Write: source = 'logs/*.parquet'.")
         form = given.get("format", "auto")
-        self.one_of(f"{section}.format", form, ("auto", *_IMPORTERS.names()))
+        forms = self.texts(f"{section}.format", form)
+        for one in forms:
+            self.one_of(f"{section}.format", one, ("auto", *_IMPORTERS.names()))
+        if len(forms) > 1 and given.get("sql"):
+            self.problems.append(
+                f"{section}.sql is about the columns of one format, but format lists several."
+            )
         clock = given.get("clock", "ts")
         self.one_of(f"{section}.clock", clock, CLOCKS)
         storage = self._storage(section, given)
@@ -180,7 +186,7 @@ class _Reader(Checks):
         return Source(
             table=table or section,
             patterns=patterns,
-            format=str(form),
+            formats=forms or ("auto",),
             columns=MappingProxyType(columns),
             sql=self.optional_text(f"{section}.sql", given.get("sql")),
             clock=str(clock),
@@ -195,12 +201,15 @@ class _Reader(Checks):
         storage = given.get("storage", "copy")
         if section != "inferences" and storage == "in_place":
             self.problems.append(f'{section}.storage: only [inferences] may be "in_place".')
-        elif self.one_of(f"{section}.storage", storage, STORAGES) and storage == "in_place":
-            if given.get("sql"):
-                self.problems.append(
-                    "inferences.sql cannot reshape rows that stay in_place: map them with "
-                    '[inferences.columns], or set storage = "copy".'
-                )
+        elif (
+            self.one_of(f"{section}.storage", storage, STORAGES)
+            and storage == "in_place"
+            and given.get("sql")
+        ):
+            self.problems.append(
+                "inferences.sql cannot reshape rows that stay in_place: map them with "
+                '[inferences.columns], or set storage = "copy".'
+            )
         return str(storage)
 
     def _columns(self, section: str, given: object) -> dict[str, str]:

@@ -9,7 +9,7 @@ between two commits is completed by the next one, and nothing is written twice.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import duckdb
 
@@ -20,6 +20,7 @@ from workbench.ingest import context as context_rows
 from workbench.ingest import in_place, mapping
 from workbench.ingest.base import base_of, section
 from workbench.ingest.commit import (
+    FORMAT,
     Commit,
     begin,
     commit_refused,
@@ -91,15 +92,17 @@ def ingest(project: Project, *, narrate: Callable[[str], None] = lambda _: None)
             context = contexts.get(source.table)
             batches = list(_batches(source, readings))
             for place, batch in enumerate(batches):
+                own = known.setdefault(_form(source, batch[0].importer.name), {})
                 try:
-                    _read(connection, lake, source, context, batch, known, report, narrate)
+                    _read(connection, lake, source, context, batch, own, report, narrate)
                 except ConfigError:
                     # A column may be in later files only; a mapping is wrong if it is in none.
                     if place + 1 == len(batches):
                         raise
                     for later in batches[place + 1 :]:
-                        known |= _columns_of(connection, later, source.table)
-                    _read(connection, lake, source, context, batch, known, report, narrate)
+                        if later[0].importer.name == batch[0].importer.name:
+                            own |= _columns_of(connection, later, source.table)
+                    _read(connection, lake, source, context, batch, own, report, narrate)
     finally:
         connection.close()
     return report
@@ -117,14 +120,23 @@ def _no_files(source: Source, records: Sequence[Record], report: Report) -> None
     report.notes.append(f"{name}: {patterns} matches no files now; what was read is kept")
 
 
-def _known_columns(
-    readings: Sequence[tuple[str, Record, dict[str, str]]], source: Source
-) -> dict[str, str]:
-    known: dict[str, str] = {}
+#: Columns that the files of a source had, with their types, by format.
+Known = dict[str, dict[str, str]]
+
+
+def _known_columns(readings: Sequence[tuple[str, Record, dict[str, str]]], source: Source) -> Known:
+    known: Known = {}
     for table, _, columns in readings:
         if table == source.table:
-            known |= columns
+            form = _form(source, columns.get(FORMAT, ""))
+            own = {name: dtype for name, dtype in columns.items() if name != FORMAT}
+            known.setdefault(form, {}).update(own)
     return known
+
+
+def _form(source: Source, name: str) -> str:
+    """What tells the columns of a source apart: several formats have nothing to do with another."""
+    return name if len(source.formats) > 1 else ""
 
 
 def _batches(source: Source, readings: Sequence[Reading]) -> Iterator[list[Reading]]:
@@ -160,6 +172,10 @@ def _read(
     commit = begin(connection, lake, source, batch)
     to_read = _parts(batch)
     importer = batch[0].importer
+    mapped = source
+    if importer.title and len(source.formats) > 1:
+        # The mapping is about the plain files beside the exports.
+        mapped = replace(source, columns={})
     staged = importer.stage(connection, to_read, source.table)
     report.notes.extend(f"{section(source)}: {note}" for note in staged.notes)
     if to_read:
@@ -167,9 +183,9 @@ def _read(
     columns: dict[str, str] = {}
     stay = 0
     if staged.columns and source.in_place:
-        columns, stay = _check_in_place(commit, source, staged, known, report)
+        columns, stay = _check_in_place(commit, mapped, staged, known, report)
     elif staged.columns:
-        columns = _check(commit, source, context, staged, known, report)
+        columns = _check(commit, mapped, context, staged, known, report)
         known |= {name: dtype for name, dtype in columns.items() if name not in known}
     else:
         connection.execute(
@@ -183,7 +199,7 @@ def _read(
         report.notes.append(f"{source.table}: {erased:,} rows of erased users were left out")
     refused = commit_refused(commit, staged)
     accepted = stay if source.in_place else commit_rows(commit)
-    enter(commit, source, batch, staged, columns)
+    enter(commit, source, batch, staged, {**columns, FORMAT: importer.name})
     report.files[source.table] = report.files.get(source.table, 0) + len(to_read)
     report.rows[source.table] = report.rows.get(source.table, 0) + accepted
     report.refused[source.table] = report.refused.get(source.table, 0) + refused

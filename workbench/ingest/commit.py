@@ -65,6 +65,10 @@ class Commit:
         )
 
 
+#: Key under which the register has the format of a reading, among the types of its columns.
+FORMAT = "__format"
+
+
 def begin(
     connection: duckdb.DuckDBPyConnection, lake: Lake, source: Source, batch: Sequence[Reading]
 ) -> Commit:

@@ -17,6 +17,7 @@ from workbench import importers
 from workbench.errors import ConfigError
 from workbench.importers import Importer
 from workbench.importers._bytes import Stream
+from workbench.importers._records import head_of
 from workbench.ingest.pins import changed, pin
 from workbench.ingest.records import Record, family, live
 from workbench.lake import delta_files
@@ -95,11 +96,13 @@ def find(project: Project, source: Source) -> list[tuple[str, Path]]:
 
 
 def _may_hold(source: Source, path: Path) -> bool:
-    """Whether a file within a folder is one of the source's: of its format, by its name."""
-    if source.format == "auto":
-        return importers.for_path(path) is not None
-    exported = bool(importers.importers.get(source.format).title)
-    return not exported or importers.may_be_exported(path)
+    """Whether a file within a folder is one of the source's: of its formats, by its name."""
+    return any(
+        importers.for_path(path) is not None
+        if form == "auto"
+        else not importers.importers.get(form).title or importers.may_be_exported(path)
+        for form in source.formats
+    )
 
 
 def _name(project: Project, path: Path) -> str:
@@ -110,22 +113,37 @@ def _name(project: Project, path: Path) -> str:
 
 
 def importer_for(source: Source, path: Path, name: str) -> Importer:
-    """The importer that reads a file.
+    """The importer that reads a file: of several formats the first that claims it.
 
     Raises
     ------
     ConfigError
-        If the format is ``auto`` and the file's name does not tell it.
+        If the format is ``auto`` and the file's name does not tell it, or if none of several
+        formats claims the file.
     """
-    if source.format != "auto":
-        return importers.importers.get(source.format)
-    importer = importers.for_path(path)
-    if importer is None:
+    forms = source.formats
+    for form in forms:
+        importer = importers.for_path(path) if form == "auto" else importers.importers.get(form)
+        if importer is None:
+            continue
+        if form == "auto" or len(forms) == 1 or _claims(importer, path, source.table):
+            return importer
+    if forms == ("auto",):
         raise ConfigError(
             f"The name of {name} does not tell its format.",
             "Set format to one of: " + ", ".join(importers.importers.names()) + ".",
         )
-    return importer
+    raise ConfigError(
+        f"{name} is of none of the formats of its source: {', '.join(forms)}.",
+        "Add its format to the list, or take the file out of source.",
+    )
+
+
+def _claims(importer: Importer, path: Path, table: str) -> bool:
+    """Whether a file is of a format, by its contents for exports and by its name for others."""
+    if importer.holds is not None:
+        return table in importer.holds(head_of(path))
+    return importers.for_path(path) == importer
 
 
 def plan(
