@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 from workbench.capture._calls import Call
 from workbench.capture._columns import FEEDBACK, INFERENCES
@@ -27,7 +27,7 @@ from workbench.capture._estimator import estimator
 from workbench.capture._files import recover
 from workbench.capture._ids import new_id
 from workbench.capture._log import Log
-from workbench.capture._writer import Settings
+from workbench.capture._writer import Durability, Settings, WhenFull
 from workbench.errors import ConfigError, suggest
 
 __all__ = [
@@ -43,9 +43,6 @@ __all__ = [
     "open",
     "recover",
 ]
-
-WhenFull = Literal["drop", "block", "spill"]
-Durability = Literal["batch", "fsync"]
 
 
 def open(

@@ -17,7 +17,7 @@ from workbench.capture._copies import copy_all
 from workbench.capture._counters import STREAMS, Counters
 from workbench.capture._files import recover
 from workbench.capture._ids import new_id
-from workbench.capture._writer import Payload, Settings, Writer, counters_of
+from workbench.capture._writer import Payload, Settings, Writer
 
 _INFERENCES, _FEEDBACK = range(len(STREAMS))
 _WIDER = frozenset(("scope", "chosen_id", "retracts"))
@@ -185,11 +185,7 @@ class Log:
 
     def counters(self) -> Counters:
         """What became of the rows that this process handed in."""
-        writer = self._writer
-        if writer is None:
-            return Counters()
-        found = [counters_of(writer, stream) for stream in range(len(STREAMS))]
-        return found[0] + found[1]
+        return Counters() if self._writer is None else self._writer.counters()
 
     def flush(self, timeout: float = 10.0, *, publish: bool = False) -> bool:
         """Wait until everything that was handed in before is in files.

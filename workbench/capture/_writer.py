@@ -26,8 +26,11 @@ from workbench.capture._files import Output, recover, writer_name
 #: One row, or what makes the rows of one call on the writer's thread.
 Payload = Row | Callable[[], Iterable[Row]]
 
+WhenFull = Literal["drop", "block", "spill"]
+Durability = Literal["batch", "fsync"]
+
 _CONTRACTS = (INFERENCES, FEEDBACK)
-#: Rows that are written at once, and how long the thread sleeps between a few of them.
+#: The thread takes so many rows at once, and one more for so many that wait; then it sleeps.
 _SLICE, _SLICES, _PAUSE = 8, 32, 50e-6
 _BATCH_BYTES = 256 * 1024
 #: How long a call may wait for another one that writes to disk itself.
@@ -39,10 +42,10 @@ class Settings:
     """How a log writes; `workbench.capture.open` says what each means."""
 
     folder: Path
-    when_full: Literal["drop", "block", "spill"] = "drop"
+    when_full: WhenFull = "drop"
     max_pending: int = 10_000
     block_seconds: float = 1.0
-    durability: Literal["batch", "fsync"] = "batch"
+    durability: Durability = "batch"
     flush_seconds: float = 0.05
     max_rows: int = 100_000
     max_bytes: int = 64 * 1024 * 1024
@@ -80,7 +83,7 @@ class Writer:
         self._spilling = threading.Lock()
         self._hand: list[list[bytes]] = [[] for _ in STREAMS]
         self._in_hand = [0 for _ in STREAMS]
-        self._bytes = self._taken = 0
+        self._bytes = 0
         self._wake = threading.Event()
         self._thread = threading.Thread(target=self._run, name="workbench-capture", daemon=True)
         self._thread.start()
@@ -89,11 +92,7 @@ class Writer:
         """Hand in rows."""
         with self.lock:
             self._numbers[self._accepted[stream]] += rows
-            waiting = self._queued - self._done
-            # Where nothing waits any number of rows has room.
-            if (waiting + rows <= self._limit or not waiting) and not self._closed:
-                self._queue.append((stream, rows, payload))
-                self._queued += rows
+            if self._admit(stream, rows, payload):
                 return
         if not self._closed:
             if self.settings.when_full == "block" and self._wait(stream, rows, payload):
@@ -103,10 +102,11 @@ class Writer:
         with self.lock:
             self._numbers[self._dropped[stream]] += rows
 
-    def counters(self, stream: int) -> Counters:
-        """What became of the rows of a stream."""
+    def counters(self) -> Counters:
+        """What became of all rows."""
         with self.lock:
-            return self._shared.counters(stream)
+            found = [self._shared.counters(stream) for stream in range(len(STREAMS))]
+        return replace(sum(found, Counters()), write_errors=self.write_errors)
 
     def flush(self, timeout: float, *, publish: bool = False) -> bool:
         """Wait until all rows that were handed in before are in files; whether they are."""
@@ -136,7 +136,8 @@ class Writer:
             try:
                 if spilling:
                     for output in self._spills:
-                        output.publish()
+                        with suppress(OSError):  # the next process publishes it
+                            output.publish()
                 yield
             finally:
                 if spilling:
@@ -159,7 +160,12 @@ class Writer:
         with self.lock:
             for stream, rows in enumerate(left):
                 self._numbers[self._dropped[stream]] += rows + self._in_hand[stream]
-            found = {name: self._shared.counters(n) for n, name in enumerate(STREAMS)}
+            found = {}
+            for stream, name in enumerate(STREAMS):
+                counted = self._shared.counters(stream)
+                # What is pending now is in a call that will find the log closed.
+                dropped = counted.dropped + counted.pending
+                found[name] = replace(counted, dropped=dropped, pending=0)
         lost = sum(left) + sum(self._in_hand)
         # A file that is still open is left to the next process, and the counters with it.
         if not any(output.is_open for output in (*self._outputs, *self._spills)):
@@ -173,6 +179,15 @@ class Writer:
             output.forget()
         self._shared.close()
 
+    def _admit(self, stream: int, rows: int, payload: Payload) -> bool:
+        """Queue rows if they have room; where nothing waits any number of them has."""
+        waiting = self._queued - self._done
+        if self._closed or (waiting and waiting + rows > self._limit):
+            return False
+        self._queue.append((stream, rows, payload))
+        self._queued += rows
+        return True
+
     def _wait(self, stream: int, rows: int, payload: Payload) -> bool:
         """Wait for room."""
         deadline = time.monotonic() + self.settings.block_seconds
@@ -180,10 +195,7 @@ class Writer:
             self._wake.set()
             time.sleep(0.001)
             with self.lock:
-                waiting = self._queued - self._done
-                if (waiting + rows <= self._limit or not waiting) and not self._closed:
-                    self._queue.append((stream, rows, payload))
-                    self._queued += rows
+                if self._admit(stream, rows, payload):
                     return True
         return False
 
@@ -232,8 +244,6 @@ class Writer:
                 self._publish()
                 if self._stop and not self._waiting():
                     return
-            except OSError as error:
-                self._failed(error)
             except Exception as error:  # noqa: BLE001 - the thread may not die before its process
                 self._failed(error)
             if time.monotonic() > self._give_up_at:
@@ -290,15 +300,14 @@ class Writer:
         """Give the files that are large or old enough their names, all of them if asked to."""
         settings, asked = self.settings, self._publications
         everything = self._stop or asked > self._published
+        limits = settings.max_bytes, settings.max_rows, settings.max_age
         for output in self._outputs:
-            if everything or output.due(settings.max_bytes, settings.max_rows, settings.max_age):
+            if everything or output.due(*limits):
                 output.publish()
         if self._spilling.acquire(timeout=_SPILL_SECONDS if everything else 0):
             try:
                 for output in self._spills:
-                    if everything or output.due(
-                        settings.max_bytes, settings.max_rows, settings.max_age
-                    ):
+                    if everything or output.due(*limits):
                         output.publish()
             finally:
                 self._spilling.release()
@@ -307,8 +316,3 @@ class Writer:
     def _failed(self, error: Exception) -> None:
         self.last_error = error
         self.write_errors += 1
-
-
-def counters_of(writer: Writer, stream: int) -> Counters:
-    """The counters of a stream, with the failed writes."""
-    return replace(writer.counters(stream), write_errors=writer.write_errors)
