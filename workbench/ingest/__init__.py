@@ -100,8 +100,8 @@ def ingest(project: Project, *, narrate: Callable[[str], None] = lambda _: None)
                     if place + 1 == len(batches):
                         raise
                     for later in batches[place + 1 :]:
-                        if later[0].importer.name == batch[0].importer.name:
-                            own |= _columns_of(connection, later, source.table)
+                        theirs = known.setdefault(_form(source, later[0].importer.name), {})
+                        theirs |= _columns_of(connection, later, source.table)
                     _read(connection, lake, source, context, batch, own, report, narrate)
     finally:
         connection.close()
