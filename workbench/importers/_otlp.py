@@ -6,7 +6,9 @@ and of Phoenix), and ids in hex as in base64.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from itertools import chain
 
 from workbench.engine import identifier, literal
 from workbench.importers import PART, ROW
@@ -16,16 +18,27 @@ from workbench.importers._records import RECORDS, elements, hex_id, since_epoch
 NANOS = 1_000_000_000
 
 #: How deep lists and maps within attributes are read; what lies deeper stays as it was written.
-_DEPTH = 10
+_DEPTH = 8
 #: Parts of a name that are read apart, from its first number on.
 _FOLDS = 9
 
 
+def _spellings(*names: str) -> list[str]:
+    """Names as OTLP's JSON spells them and as protobuf does."""
+    snakes = ("".join(f"_{c.lower()}" if c.isupper() else c for c in name) for name in names)
+    return list(dict.fromkeys(chain(names, snakes)))
+
+
 def value_of(name: str, doc: str) -> str:
-    """SQL of a member of an OTLP object as JSON, in camel or in snake case."""
-    snake = "".join(f"_{c.lower()}" if c.isupper() else c for c in name)
-    camel = f"({doc} -> '$.{name}')"
-    return camel if snake == name else f"coalesce({camel}, {doc} -> '$.{snake}')"
+    """SQL of a member of an OTLP object as JSON, in either spelling."""
+    found = [f"{doc} -> '$.{key}'" for key in _spellings(name)]
+    return f"coalesce({', '.join(found)})"
+
+
+def has(name: str, doc: str) -> str:
+    """SQL of whether an OTLP object has a member, without a copy of it."""
+    found = [f"json_type({doc}, '$.{key}') IS NOT NULL" for key in _spellings(name)]
+    return f"({' OR '.join(found)})"
 
 
 def text_of(name: str, doc: str) -> str:
@@ -45,9 +58,7 @@ def names(listed: Sequence[str]) -> str:
 
 def rest_of(doc: str, *names: str) -> str:
     """SQL of what an OTLP object holds beside these members, as JSON."""
-    keys = [n for name in names for n in (name, "".join(
-        f"_{c.lower()}" if c.isupper() else c for c in name))]  # fmt: skip
-    without = "{" + ",".join(f'"{key}":null' for key in dict.fromkeys(keys)) + "}"
+    without = json.dumps(dict.fromkeys(_spellings(*names)))
     return f"CAST(json_merge_patch({doc}, '{without}') AS JSON)"
 
 
@@ -75,6 +86,11 @@ def plain(value: str, depth: int = _DEPTH) -> str:
       ELSE coalesce(CAST({inner} AS VARCHAR), 'null') END"""
 
 
+def _members(doc: str) -> str:
+    """SQL of a JSON object as a list of ``key`` and ``value`` (JSON)."""
+    return f"""map_entries(from_json({doc}, '"MAP(VARCHAR, JSON)"'))"""
+
+
 def _attributes(holder: str) -> str:
     """SQL of the attributes of an OTLP object as a list of ``key`` and ``value`` (JSON)."""
     listed = f"({holder} -> '$.attributes')"
@@ -84,8 +100,7 @@ def _attributes(holder: str) -> str:
     )
     # SDKs in JavaScript, and Phoenix, write attributes as the object that they mean.
     return (
-        f"CASE WHEN json_type({listed}) = 'OBJECT' "
-        f"""THEN map_entries(from_json({listed}, '"MAP(VARCHAR, JSON)"')) """
+        f"CASE WHEN json_type({listed}) = 'OBJECT' THEN {_members(listed)} "
         f"ELSE list_transform({pairs}, lambda e0: "
         f"struct_pack(key := e0.key, value := CAST({plain('e0.value')} AS JSON))) END"
     )
@@ -107,18 +122,31 @@ def _holder(doc: str) -> str:
 
 
 def _unnested(signal: str, items: str, name: str) -> str:
-    """SQL of the rows of one signal: resource and scope with each of them."""
-    old = value_of("instrumentationLibrary" + signal, "r")
-    scopes = elements(f"coalesce({value_of('scope' + signal, 'r')}, {old})")
+    """SQL of the rows of one signal: resource and scope with each of them.
+
+    A line may hold hundreds of spans, and DuckDB takes 2,048 lines at a time: one cast of a line
+    copies it once, a path for each level would copy it for each.
+    """
+    rows = {key: ["JSON"] for key in _spellings(items)}
+    scopes = [{"scope": "JSON", **rows}]
+    levels = _spellings(f"scope{signal}", f"instrumentationLibrary{signal}")
+    resources = [{"resource": "JSON", **dict.fromkeys(levels, scopes)}]
+    tops = _spellings(f"resource{signal}")
+    shape = literal(json.dumps(dict.fromkeys(tops, resources)))
+
+    def first_of(holder: str, keys: Sequence[str]) -> str:
+        return "coalesce(" + ", ".join(f"{holder}.{key}" for key in keys) + ")"
+
     return f"""
 SELECT *, row_number() OVER () AS n FROM (
-  SELECT {PART}, {ROW}, resource, scope, unnest({elements(value_of(items, "s"))}) AS {name}
+  SELECT {PART}, {ROW}, resource, scope, unnest({first_of("s", list(rows))}) AS {name}
   FROM (
-    SELECT {PART}, {ROW}, resource, s, {_holder("(s -> '$.scope')")} AS scope
+    SELECT {PART}, {ROW}, resource, s, {_holder("s.scope")} AS scope
     FROM (
-      SELECT {PART}, {ROW}, {_holder("(r -> '$.resource')")} AS resource, unnest({scopes}) AS s
-      FROM (SELECT {PART}, {ROW}, unnest({elements(value_of("resource" + signal, "doc"))}) AS r
-        FROM {RECORDS})
+      SELECT {PART}, {ROW}, {_holder("r.resource")} AS resource,
+        unnest({first_of("r", levels)}) AS s
+      FROM (SELECT {PART}, {ROW}, unnest({first_of("t", tops)}) AS r
+        FROM (SELECT {PART}, {ROW}, from_json(doc, {shape}) AS t FROM {RECORDS}))
     )
   )
 )"""
@@ -138,9 +166,9 @@ SELECT *, coalesce({text_of("eventName", "log")}, attributes ->> '$."event.name"
   {hex_of("spanId", "log")} AS span_id, {hex_of("traceId", "log")} AS trace_id,
   coalesce(nullif({text_of("timeUnixNano", "log")}, '0'),
     {text_of("observedTimeUnixNano", "log")}) AS time
-FROM (SELECT *, {json_of(_attributes("log"))} AS attributes,
-    CAST({plain("(log -> '$.body')")} AS JSON) AS body
-  FROM ({_unnested("Logs", "logRecords", "log")}))
+FROM (SELECT *, {json_of("own")} AS attributes FROM (
+  SELECT *, {_attributes("log")} AS own, CAST({plain("(log -> '$.body')")} AS JSON) AS body
+  FROM ({_unnested("Logs", "logRecords", "log")})))
 """
 
 
@@ -224,7 +252,7 @@ spans AS (
     json_merge_patch({rest_of("log", "attributes", "spanId", "traceId")},
       json_object('name', name)) AS span,
     coalesce(span_id, {gen_ai.text("gen_ai.response.id", doc="attributes")}) AS span_id,
-    {since_epoch("time", NANOS)} AS started, {_attributes("log")} AS own
+    {since_epoch("time", NANOS)} AS started
   FROM logs ANTI JOIN own_spans USING (trace_id, span_id) WHERE name = '{gen_ai.DETAILS}'
 ),
 happened AS MATERIALIZED (
@@ -243,7 +271,7 @@ pairs AS MATERIALIZED (
   SELECT n, p.key AS key, p.value AS value FROM (
     SELECT n, 0 AS place, unnest(own) AS p FROM spans
     UNION ALL
-    SELECT n, place, unnest({_attributes("event")}) FROM happened
+    SELECT n, place, unnest({_members("(event -> '$.attributes')")}) FROM happened
     WHERE name IN {names(gen_ai.CARRIERS)}
   )
   QUALIFY row_number() OVER (PARTITION BY n, key ORDER BY place) = 1

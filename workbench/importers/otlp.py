@@ -13,6 +13,7 @@ from workbench.importers._gen_ai import member, text
 from workbench.importers._otlp import (
     NANOS,
     READ,
+    has,
     hex_of,
     json_of,
     lists,
@@ -160,9 +161,10 @@ WHERE name IS NULL OR NOT (name IN ('{_EVALUATION}', '{gen_ai.DETAILS}')
   OR (name IN {names(gen_ai.SAID)} AND found IS NOT NULL))
 UNION ALL BY NAME
 SELECT {PART}, {ROW}, {RAW},
-  if({value_of("resourceMetrics", "doc")} IS NULL, 'unknown_record', 'metrics') AS reason
-FROM {RECORDS}
-WHERE {value_of("resourceSpans", "doc")} IS NULL AND {value_of("resourceLogs", "doc")} IS NULL
+  if({has("resourceMetrics", "doc")}, 'metrics', 'unknown_record') AS reason
+FROM {RECORDS} ANTI JOIN (
+  SELECT {PART}, {ROW} FROM own_spans UNION ALL SELECT {PART}, {ROW} FROM logs
+) USING ({PART}, {ROW})
 """
 
 _INFERENCES = f"""
