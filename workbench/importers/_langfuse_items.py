@@ -9,21 +9,22 @@ import json
 import re
 
 from workbench.engine import identifier, literal
-from workbench.importers import PART, RAW, ROW
+from workbench.importers import PART, ROW
 from workbench.importers._records import RECORDS, elements, rest, since_epoch
 
 #: Names of the fields that are read, as blob exports spell them; the API writes them in camel case.
 _FIELDS = (
     "id", "type", "name", "trace_id", "observation_id", "parent_observation_id", "session_id",
-    "user_id", "start_time", "end_time", "timestamp", "created_at", "updated_at", "input", "output",
-    "metadata", "tags", "version", "release", "bookmarked", "public", "trace_name", "model",
-    "provided_model_name", "model_parameters", "usage_details", "usage", "prompt_tokens",
-    "completion_tokens", "input_usage", "output_usage", "cost_details", "total_cost", "latency_ms",
-    "tool_calls", "tool_call_names", "value", "string_value", "long_string_value", "data_type",
-    "source", "subject", "comment", "comments", "author_user_id", "author_email", "object_type",
-    "object_id", "content",
+    "user_id", "start_time", "end_time", "timestamp", "created_at", "updated_at", "tags", "version",
+    "release", "bookmarked", "public", "trace_name", "model", "provided_model_name",
+    "model_parameters", "usage_details", "usage", "prompt_tokens", "completion_tokens",
+    "input_usage", "output_usage", "cost_details", "total_cost", "latency_ms", "value",
+    "string_value", "long_string_value", "data_type", "source", "subject", "comment",
+    "author_user_id", "author_email", "object_type", "object_id", "content",
 )  # fmt: skip
-NOT_SCORES = (*_FIELDS, "trace_tags", "observations", "scores", "corrections")
+#: Those that are large: they are read where they are needed, not carried along.
+_LARGE = ("input", "output", "metadata", "comments", "tool_calls", "tool_call_names")
+NOT_SCORES = (*_FIELDS, *_LARGE, "trace_tags", "observations", "scores", "corrections")
 _NESTED = ("observations", "scores", "corrections")
 
 
@@ -44,9 +45,16 @@ def of(name: str, parsed: str = "p") -> str:
     return f"nullif(coalesce({ways}), '')"
 
 
+def large(name: str, doc: str = "doc") -> str:
+    """SQL of one of the large fields of an item as text."""
+    ways = ", ".join(f"json_extract_string({doc}, '$.{way}')" for way in spellings(name))
+    return f"coalesce({ways})"
+
+
 def as_json(name: str, parsed: str = "p") -> str:
     """SQL of a field of an item as JSON, which may stand there as text."""
-    return f"TRY_CAST({of(name, parsed)} AS JSON)"
+    text = large(name) if name in _LARGE else of(name, parsed)
+    return f"TRY_CAST({text} AS JSON)"
 
 
 def moment(name: str, parsed: str = "p") -> str:
@@ -99,40 +107,47 @@ _KIND = f"""CASE WHEN {of("id")} IS NULL THEN NULL
 _AGE = f"""{moment("updated_at")} DESC NULLS LAST,
   coalesce({of("user_id")}, {of("session_id")}, {of("trace_name")}) IS NULL, md5(doc)"""
 
-ITEMS = f"""
+
+def items(kept: str) -> str:
+    """Common table expressions that end in ``items``: those of which `kept` is not false.
+
+    An item has its document ``doc``, fields ``p`` and ``kind``, the ``page`` that its record said
+    beside it, and a ``reason`` where it is refused.
+    """
+    return f"""
 documents AS (
-  SELECT {PART}, {ROW}, {RAW}, doc, NULL::JSON AS page, CAST([] AS JSON[]) AS more
+  SELECT {PART}, {ROW}, doc, NULL::JSON AS page, CAST([] AS JSON[]) AS more
     FROM {RECORDS} WHERE NOT {_PAGED} AND NOT {_TRACED}
   UNION ALL
-  SELECT {PART}, {ROW}, CAST(data[i] AS VARCHAR), data[i], CASE WHEN i = 1 THEN page END, []
+  SELECT {PART}, {ROW}, data[i], CASE WHEN i = 1 THEN page END, []
     FROM (SELECT *, unnest(range(1, len(data) + 1)) AS i
       FROM (SELECT *, {elements("json_extract(doc, '$.data')")} AS data, {_beside("data")} AS page
         FROM {RECORDS} WHERE {_PAGED} AND NOT {_TRACED}))
   UNION ALL
-  SELECT {PART}, {ROW}, CAST(trace AS VARCHAR),
-      json_merge_patch(trace, '{{"observations": null}}'),
+  SELECT {PART}, {ROW}, json_merge_patch(trace, '{{"observations": null}}'),
       {_beside("trace", "observations", "scores")},
       list_concat({_OUTER}, list_concat({_objects("doc", "scores")}, {_INNER}))
     FROM (SELECT *, json_extract(doc, '$.trace') AS trace FROM {RECORDS} WHERE {_TRACED})
 ),
-parsed AS MATERIALIZED (
+parsed AS (
   SELECT *, from_json(doc, {STRUCTURE}) AS p FROM (
-    SELECT {PART}, {ROW}, {RAW}, {_bare("doc")} AS doc, page FROM documents
+    SELECT {PART}, {ROW}, {_bare("doc")} AS doc, page FROM documents
     UNION ALL
-    SELECT {PART}, {ROW}, CAST(e AS VARCHAR), e, NULL FROM (SELECT {PART}, {ROW},
+    SELECT {PART}, {ROW}, e, NULL FROM (SELECT {PART}, {ROW},
       unnest(list_concat(more, list_concat({_objects("doc", "observations")}, list_concat(
         {_objects("doc", "scores")}, {_objects("doc", "corrections")})))) AS e FROM documents))
 ),
 items AS MATERIALIZED (
   SELECT *, CASE WHEN kind IS NULL THEN 'unknown_record' WHEN row_number() OVER (
     PARTITION BY kind, {of("id")} ORDER BY {_AGE}) > 1 THEN 'superseded' END AS reason
-  FROM (SELECT *, {_KIND} AS kind FROM parsed)
+  FROM (SELECT *, {_KIND} AS kind FROM parsed) WHERE coalesce({kept}, true)
 )"""
 
 
 def metadata(taken: tuple[str, ...], doc: str = "doc", item: str = "", **more: str) -> str:
     """SQL of what no column took of an item, its own metadata as JSON, and `more`."""
-    stored, own = of("metadata", f"{item}p"), as_json("metadata", f"{item}p")
+    stored = f"nullif({large('metadata', f'{item}doc')}, '')"
+    own = f"TRY_CAST({stored} AS JSON)"
     kept = (
         f"nullif(CASE WHEN json_type({own}) IN ('OBJECT', 'ARRAY') THEN {own} "
         f"ELSE to_json({stored}) END, '{{}}')"

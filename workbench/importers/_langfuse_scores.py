@@ -5,10 +5,10 @@ from __future__ import annotations
 from workbench.engine import literal
 from workbench.importers import PART, RAW, ROW
 from workbench.importers._langfuse_items import (
-    ITEMS,
     NOT_SCORES,
     STRUCTURE,
     as_json,
+    items,
     metadata,
     moment,
     of,
@@ -85,7 +85,10 @@ def _events(rows: str, **columns: str) -> str:
         f"CASE WHEN coalesce({target}) IS NULL THEN 'no_target' END)"
     )
     listed = ", ".join(f"{columns.get(name, 'NULL')} AS {name}" for name in _COLUMNS)
-    return f"SELECT {PART}, {ROW}, {RAW}, {listed}, 'langfuse' AS source_system FROM {rows}"
+    return (
+        f"SELECT {PART}, {ROW}, CAST(doc AS VARCHAR) AS {RAW}, {listed}, "
+        f"'langfuse' AS source_system FROM {rows}"
+    )
 
 
 _SCORES = _events(
@@ -119,16 +122,17 @@ _AS_COMMENT = {
 }
 _OWN = f"CASE WHEN kind = 'observation' THEN {of('id', 'owner')} END"
 _OWN_TRACE = f"CASE WHEN kind = 'trace' THEN {of('id', 'owner')} ELSE {of('trace_id', 'owner')} END"
-_LIVE = "items WHERE kind IN ('observation', 'trace') AND reason IS NULL"
+# What is said on a row that is superseded was said all the same.
+_JUDGED = "(SELECT * REPLACE (NULL AS reason) FROM items WHERE kind IN ('observation', 'trace'))"
 _COMMENTS = _events(
     "(SELECT * FROM items WHERE kind = 'comment')",
     metadata=metadata((*_COMMENT_TAKES, "object_id")),
     **_AS_COMMENT,
 )
 _NESTED_COMMENTS = _events(
-    f"(SELECT * REPLACE (NULL AS page, e AS doc, CAST(e AS VARCHAR) AS {RAW}, "
+    f"(SELECT * REPLACE (NULL AS page, e AS doc, "
     f"from_json(e, {STRUCTURE}) AS p) FROM (SELECT *, p AS owner, "
-    f"unnest({elements(as_json('comments'))}) AS e FROM {_LIVE}) WHERE json_type(e) = 'OBJECT')",
+    f"unnest({elements(as_json('comments'))}) AS e FROM {_JUDGED}) WHERE json_type(e) = 'OBJECT')",
     request_id=_OWN,
     trace_id=_OWN_TRACE,
     session_id="NULL",
@@ -143,11 +147,11 @@ _AVERAGED = f"""(SELECT *, to_json(scored.v[i]) AS mean FROM (
     SELECT {PART}, {ROW}, kind, p AS owner, score.key AS score,
       {{'v': {elements("TRY_CAST(json_extract_string(score.value, '$') AS JSON)")}}} AS scored
     FROM (SELECT *, unnest(map_entries(CAST(doc AS MAP(VARCHAR, JSON)))) AS score
-      FROM {_LIVE} AND json_exists(doc, '$.comments'))
+      FROM {_JUDGED})
     WHERE score.key NOT IN ({_COLUMNS_KNOWN})))
   WHERE json_type(to_json(scored.v[i])) NOT IN ('OBJECT', 'ARRAY', 'NULL'))"""
 _AVERAGES = _events(
-    f"(SELECT a.*, CAST(json_object('score', score, 'value', mean) AS VARCHAR) AS {RAW}, "
+    "(SELECT a.*, json_object('score', score, 'value', mean) AS doc, NULL AS reason, "
     f"{_OWN} AS own, {_OWN_TRACE} AS own_trace FROM {_AVERAGED} a)",
     reason="CASE WHEN (own_trace, score) IN (SELECT ("
     f"{_TRACE}, {of('name')}) FROM items WHERE kind = 'score') THEN 'superseded' END",
@@ -164,8 +168,10 @@ _AVERAGES = _events(
 _UNKNOWN = _events(
     "(SELECT *, 'unknown_record' AS why FROM items WHERE kind IS NULL)", reason="why"
 )
+# Only the rows that the pages of Langfuse export have comments and means beside them.
+_SAYS = "kind IN ('score', 'comment') OR json_exists(doc, '$.comments')"
 FEEDBACK = f"""
-WITH {ITEMS}
+WITH {items(_SAYS)}
 {_SCORES} UNION ALL {_COMMENTS} UNION ALL {_NESTED_COMMENTS} UNION ALL {_AVERAGES}
 UNION ALL {_UNKNOWN}
 """

@@ -14,7 +14,15 @@ import duckdb
 
 from workbench import engine
 from workbench.importers import PART, RAW, ROW, Head, Importer
-from workbench.importers._langfuse_items import ITEMS, as_json, metadata, moment, of, spellings
+from workbench.importers._langfuse_items import (
+    as_json,
+    items,
+    large,
+    metadata,
+    moment,
+    of,
+    spellings,
+)
 from workbench.importers._langfuse_messages import with_messages
 from workbench.importers._langfuse_scores import FEEDBACK
 from workbench.importers._records import elements, stager
@@ -62,33 +70,42 @@ _CALL_TAKES = (
 _TRACE_TAKES = ("id", "user_id", "session_id", "tags")
 _CALLS = f"""(
   SELECT o.*, {of("trace_id", "o.p")} AS trace_id, t.p AS t,
-    CASE WHEN o.reason IS NULL AND row_number() OVER (
-      PARTITION BY {of("trace_id", "o.p")}, o.reason ORDER BY
-      {of("parent_observation_id", "o.p")} IS NOT NULL, {moment("start_time", "o.p")},
-      {of("id", "o.p")}) = 1 THEN CAST({metadata(_TRACE_TAKES, item="t.")} AS JSON)
-      END AS of_trace
-  FROM items o LEFT JOIN items t ON t.kind = 'trace' AND t.reason IS NULL
-    AND {of("id", "t.p")} = {of("trace_id", "o.p")}
+    CASE WHEN r.root = {of("id", "o.p")} AND o.reason IS NULL
+      THEN CAST({metadata(_TRACE_TAKES, item="t.")} AS JSON) END AS of_trace
+  FROM items o LEFT JOIN (SELECT * FROM items WHERE kind = 'trace' AND reason IS NULL) t
+    ON {of("id", "t.p")} = {of("trace_id", "o.p")}
+  LEFT JOIN roots r ON r.trace_id = {of("trace_id", "o.p")}
   WHERE o.kind = 'observation'
   UNION ALL
-  SELECT *, {of("id")}, NULL, NULL FROM items WHERE kind = 'trace' AND (reason IS NOT NULL
-    OR {of("id")} NOT IN (SELECT {of("trace_id")} FROM items
-      WHERE kind = 'observation' AND {of("trace_id")} IS NOT NULL))
+  SELECT *, {of("id")}, NULL, NULL FROM items
+    WHERE kind = 'trace' AND (reason IS NOT NULL OR {of("id")} NOT IN (SELECT trace_id FROM roots))
   UNION ALL
   SELECT *, NULL, NULL, NULL FROM items WHERE kind IS NULL
 )"""
+_ROOTS = f"""roots AS (
+  SELECT {of("trace_id")} AS trace_id, min_by({of("id")},
+    ({of("parent_observation_id")} IS NOT NULL, {moment("start_time")}, {of("id")})) AS root
+  FROM items WHERE kind = 'observation' AND reason IS NULL AND {of("trace_id")} IS NOT NULL
+  GROUP BY ALL
+)"""
+
+
+def _text(name: str) -> str:
+    return f"nullif({large(name)}, '')"
+
+
 _AS_TRACE = """CASE WHEN kind = 'trace'
   THEN json_merge_patch(doc, '{"type": "TRACE", "timestamp": null}') ELSE doc END"""
-_ASKED = with_messages(_CALLS, "input", of("input"), answer=False)
-_ANSWERED = with_messages(f"({_ASKED})", "output", of("output"), answer=True)
+_ASKED = with_messages(_CALLS, "input", _text("input"), answer=False)
+_ANSWERED = with_messages(f"({_ASKED})", "output", _text("output"), answer=True)
 _LEFT = {
     "input": "CAST(input_left AS JSON)",
     "output": "CAST(output_left AS JSON)",
     "trace": "of_trace",
 }
 _INFERENCES = f"""
-WITH {ITEMS}
-SELECT {PART}, {ROW}, {RAW}, reason,
+WITH {items("kind IN ('observation', 'trace')")}, {_ROOTS}
+SELECT {PART}, {ROW}, CASE WHEN reason IS NOT NULL THEN CAST(doc AS VARCHAR) END AS {RAW}, reason,
   {of("id")} AS request_id,
   {_START} AS ts,
   coalesce({_MODEL}, {of("version")}, {of("version", "t")}, {of("release")},
