@@ -30,6 +30,8 @@ class Source:
         Contract field to source column or SQL expression.
     sql
         Query over the relation ``source`` that reshapes it before the mapping.
+    database_table
+        Of a database, the table that holds the rows; None where it has only one.
     clock
         ``none`` permits rows without time.
     features
@@ -47,6 +49,7 @@ class Source:
     formats: tuple[str, ...] = ("auto",)
     columns: Mapping[str, str] = field(default_factory=dict)
     sql: str | None = None
+    database_table: str | None = None
     clock: str = "ts"
     storage: str = "copy"
     features: Mapping[str, str] = field(default_factory=dict)
@@ -70,6 +73,8 @@ class Source:
             self.optional_request_id,
             self.shape,
         ]
+        if self.database_table is not None:
+            parts.append(["table", self.database_table])
         if self.in_place:
             parts.append(self.storage)
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]

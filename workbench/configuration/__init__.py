@@ -39,7 +39,7 @@ CLOCK_SKEWS = ("report", "correct")
 CLOCKS = ("ts", "none")
 STORAGES = ("copy", "in_place")
 
-_SOURCE_KEYS = ("source", "format", "columns", "sql", "clock", "storage")
+_SOURCE_KEYS = ("source", "format", "table", "columns", "sql", "clock", "storage")
 _KEYS: dict[str, tuple[str, ...]] = {
     "project": ("name", "license"),
     "inferences": (*_SOURCE_KEYS, "positive_class", "classes", "features"),
@@ -189,6 +189,7 @@ class _Reader(Checks):
             formats=forms or ("auto",),
             columns=MappingProxyType(columns),
             sql=self.optional_text(f"{section}.sql", given.get("sql")),
+            database_table=self.optional_text(f"{section}.table", given.get("table")),
             clock=str(clock),
             storage=storage,
             features=MappingProxyType(dict(features or {})),

@@ -16,7 +16,7 @@ from workbench.registry import Registry
 
 LOGS = ("inferences", "feedback")
 _KEYS = ("join", "on", "columns")
-_SOURCE_KEYS = ("source", "format", "sql", "storage")
+_SOURCE_KEYS = ("source", "format", "table", "sql", "storage")
 # Named, not imported: the package stands above this module.
 _JOINS: Registry[Any] = Registry("workbench.contexts", "context_join", label="join")
 

@@ -207,6 +207,12 @@ def groups(
         if path in exports:
             continue
         form = format_of(path) or "csv"
+        if form == "sqlite":
+            failures.append(
+                f"{path}: a database of no known system. Write workbench.toml by hand, with "
+                "table = 'NAME' beside source"
+            )
+            continue
         if os.path.getsize(path) == 0:
             failures.append(f"{path}: it is empty")
             continue

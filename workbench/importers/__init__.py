@@ -38,6 +38,8 @@ class Part:
         Uncompressed bytes of the file that were read before.
     next_row
         Row number of the first row of the stretch.
+    table
+        Of a database, the table to read; None where there is only one.
     """
 
     number: int
@@ -45,6 +47,7 @@ class Part:
     name: str
     offset: int = 0
     next_row: int = 1
+    table: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,12 +184,15 @@ importers: Registry[Importer] = Registry("workbench.importers", "importer", labe
 def for_path(path: Path) -> Importer | None:
     """The importer whose suffix `path` has; None where no importer claims it."""
     name = path.name.lower().removesuffix(".gz")
-    for importer in importers:
+    # The usual ones first: those of other systems' exports need not be loaded for a plain file.
+    for one in dict.fromkeys([*_USUAL, *importers.names()]):
+        importer = importers.get(one)
         if name.endswith(importer.suffixes):
             return importer
     return None
 
 
+_USUAL = ("parquet", "jsonl", "csv", "sqlite")
 #: Endings of the files that systems export, ``.gz`` left out.
 _EXPORTED = (
     ".json", ".jsonl", ".ndjson", ".csv", ".tsv", ".parquet", ".pq", ".db", ".sqlite", ".sqlite3",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 from typing import Any
@@ -40,22 +40,16 @@ _LINES, _REFUSED, _ROWS = "jsonl_lines", "jsonl_refused", "jsonl_rows"
 
 def stage(connection: duckdb.DuckDBPyConnection, parts: Sequence[Part], table: str = "") -> Staged:
     """Stage the rows of files; the same for every table."""
-    refused_table(connection, _REFUSED)
-    connection.execute(
-        f"CREATE OR REPLACE TABLE {_LINES} "
-        f"({PART} INTEGER, {ROW} BIGINT, {RAW} VARCHAR, bad_utf8 BOOLEAN)"
-    )
+    begin(connection)
     ends: dict[int, End] = {}
     tails: list[tuple[int, int, str, int, bool]] = []
     everything = [_Lines(part) for part in parts]
     batches = pa.RecordBatchReader.from_batches(_SCHEMA, chain.from_iterable(everything))
-    with engine.registered(connection, "jsonl_batches", batches):
-        connection.execute(f"INSERT INTO {_LINES} SELECT * FROM jsonl_batches")
+    insert(connection, batches)
     for lines in everything:
         part = lines.part
         if lines.damaged:
-            connection.execute(f"DELETE FROM {_LINES} WHERE {PART} = {part.number}")
-            refuse(connection, _REFUSED, [(part.number, None, "unreadable_file", None, DAMAGED)])
+            unreadable(connection, part, DAMAGED)
             ends[part.number] = End(offset=0, next_row=1)
             continue
         ends[part.number] = End(offset=lines.offset, next_row=lines.row)
@@ -66,6 +60,32 @@ def stage(connection: duckdb.DuckDBPyConnection, parts: Sequence[Part], table: s
             _unwrap(connection, part, ends, tails)
     for number, row, text, end, broken in tails:
         ends[number] = _tail(connection, ends[number], number, row, text, end, broken)
+    return finish(connection, ends)
+
+
+def begin(connection: duckdb.DuckDBPyConnection) -> None:
+    """Make the empty relations of lines and of what cannot be read."""
+    refused_table(connection, _REFUSED)
+    connection.execute(
+        f"CREATE OR REPLACE TABLE {_LINES} "
+        f"({PART} INTEGER, {ROW} BIGINT, {RAW} VARCHAR, bad_utf8 BOOLEAN)"
+    )
+
+
+def insert(connection: duckdb.DuckDBPyConnection, lines: pa.Table | pa.RecordBatchReader) -> None:
+    """Add lines: their part, their row, their text, and whether it was no UTF-8."""
+    with engine.registered(connection, "jsonl_batches", lines):
+        connection.execute(f"INSERT INTO {_LINES} SELECT * FROM jsonl_batches")
+
+
+def unreadable(connection: duckdb.DuckDBPyConnection, part: Part, what: str) -> None:
+    """Refuse a file as a whole, with what was read of it so far."""
+    connection.execute(f"DELETE FROM {_LINES} WHERE {PART} = {part.number}")
+    refuse(connection, _REFUSED, [(part.number, None, "unreadable_file", None, what)])
+
+
+def finish(connection: duckdb.DuckDBPyConnection, ends: Mapping[int, End]) -> Staged:
+    """Split the lines into columns; what is no object is refused."""
     connection.execute(
         f"INSERT INTO {_REFUSED} SELECT {PART}, {ROW}, "
         f"CASE WHEN bad_utf8 THEN 'not_utf8' ELSE 'not_json' END, NULL, {RAW} "

@@ -101,7 +101,7 @@ def ingest(project: Project, *, narrate: Callable[[str], None] = lambda _: None)
                         raise
                     for later in batches[place + 1 :]:
                         theirs = known.setdefault(_form(source, later[0].importer.name), {})
-                        theirs |= _columns_of(connection, later, source.table)
+                        theirs |= _columns_of(connection, later, source)
                     _read(connection, lake, source, context, batch, own, report, narrate)
     finally:
         connection.close()
@@ -170,7 +170,7 @@ def _read(
 ) -> None:
     """Stage, check and commit one batch."""
     commit = begin(connection, lake, source, batch)
-    to_read = _parts(batch)
+    to_read = _parts(source, batch)
     importer = batch[0].importer
     mapped = source
     if importer.title and len(source.formats) > 1:
@@ -206,16 +206,23 @@ def _read(
 
 
 def _columns_of(
-    connection: duckdb.DuckDBPyConnection, batch: Sequence[Reading], table: str
+    connection: duckdb.DuckDBPyConnection, batch: Sequence[Reading], source: Source
 ) -> dict[str, str]:
     """Columns and types of the files of a batch."""
-    staged = batch[0].importer.stage(connection, _parts(batch), table)
+    staged = batch[0].importer.stage(connection, _parts(source, batch), source.table)
     return {name: column.type for name, column in staged.infer().items()}
 
 
-def _parts(batch: Sequence[Reading]) -> list[Part]:
+def _parts(source: Source, batch: Sequence[Reading]) -> list[Part]:
     return [
-        Part(number=n, path=r.path, name=r.name, offset=r.offset, next_row=r.next_row)
+        Part(
+            number=n,
+            path=r.path,
+            name=r.name,
+            offset=r.offset,
+            next_row=r.next_row,
+            table=source.database_table,
+        )
         for n, r in enumerate(batch)
         if r.known is None and r.size > 0
     ]
