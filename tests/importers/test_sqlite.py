@@ -58,7 +58,7 @@ def test_a_table_is_read_whole_and_read_on(folder: Path) -> None:
     status = project.status()
     assert (status["received"], status["attributed"]) == (1, 1)
     assert status["inferences"]["received"] == 3
-    assert status["quarantine"] == {"missing_value": 1}
+    assert status["inferences"]["invalid"] == 1
     # The program goes on writing, into its write-ahead log too.
     with closing(sqlite3.connect(folder / "app.db")) as database:
         database.execute("PRAGMA journal_mode = wal")
@@ -71,7 +71,7 @@ def test_a_table_is_read_whole_and_read_on(folder: Path) -> None:
     # A changed row is another event; those that were read before are not received again.
     assert (status["received"], status["attributed"], status["duplicate"]) == (3, 3, 0)
     assert status["inferences"]["received"] == 3
-    assert status["quarantine"] == {"missing_value": 1}
+    assert status["inferences"]["invalid"] == 1
     assert not any(project.ingest()["rows"].values())
 
 
