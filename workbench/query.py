@@ -324,8 +324,7 @@ def open_build(
     path = root / str(manifest["file"])
     if not path.is_file():
         raise NotFoundError(f"The build {manifest['build']} has no file {path}.", _BUILD_HINT)
-    pins = manifest.get("in_place", ())
-    verify(root, pins)
+    verify(root, pins := manifest.get("in_place", ()))
     base = engine.connect(temp, memory_limit)
     try:
         base.execute(f"ATTACH {engine.literal(str(path))} AS build (READ_ONLY)")
@@ -333,10 +332,8 @@ def open_build(
         base.execute(f"SET VARIABLE root = {engine.literal(f'{root}/')}")
         # Ibis sets the time zone when it wraps a connection, which a locked one refuses.
         backend = engine.backend(base)
-        files = engine.list_literal(
-            str(root / name)
-            for name in [*manifest.get("files", ()), *(entry["path"] for entry in pins)]
-        )
+        names = [*manifest.get("files", ()), *(entry["path"] for entry in pins)]
+        files = engine.list_literal(str(root / name) for name in names)
         base.execute(f"SET allowed_paths = {files}")
         if folders:
             others = engine.list_literal(f"{folder}/" for folder in folders)
