@@ -26,7 +26,7 @@ def test_a_build_counts_what_landed(tmp_path: Path):
     with serving(landing) as client:
         assert client.post(documented[0], "inferences").status == 202
         assert client.post(documented[1]).status == 202
-        client.post([call(n) for n in range(10) if n != 1], "inferences")
+        client.post([call(n) for n in range(2, 10)], "inferences")
         client.post([event(n) for n in range(5)])
         client.post(event(99))
         client.post([bare, {**event(3), "feedback_id": "g", "received_at": None}, {"kind": "no"}])
@@ -35,6 +35,7 @@ def test_a_build_counts_what_landed(tmp_path: Path):
         # Fields that no SQL can name stop no build, neither this one nor a later one.
         odd = {"": "nothing", "a\0b": 1, "*": 2, "deep": {"": 1, "\0": [2]}}
         client.post(event(8, **odd))
+        client.post(call(0, scores={"": 0.5, "*": 0.25, 'a"b': 1}), "inferences")
     folder.build()
     status = folder.status()
     assert {name: status[name] for name in ("received", "attributed", "orphan", "invalid")} == {
@@ -44,3 +45,5 @@ def test_a_build_counts_what_landed(tmp_path: Path):
     ((kept,),) = folder.ask("SELECT metadata FROM feedback WHERE feedback_id = 'f8'")
     values = [value for value in json.loads(kept).values() if value is not None]
     assert sorted(values, key=str) == [1, 2, "nothing", {"": 1, "\0": [2]}]
+    ((scores,),) = folder.ask("SELECT scores FROM inferences WHERE request_id = 'r0'")
+    assert {score["name"]: score["value"] for score in scores} == {"": 0.5, "*": 0.25, 'a"b': 1}

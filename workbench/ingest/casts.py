@@ -31,6 +31,10 @@ _STRPTIME = [
 ]
 
 
+#: JSON pointer to the member whose key is `k`; a JSONPath cannot name every key.
+_MEMBER = "'/' || replace(replace(k, '~', '~0'), '/', '~1')"
+
+
 @dataclass(frozen=True)
 class Cast:
     """SQL of a cast.
@@ -204,7 +208,7 @@ def _texts(expression: str, dtype: str) -> Cast:
     kind = f"CASE WHEN json_valid({text}) THEN json_type({text}) END"
     pairs = (
         f"list_transform(json_keys({text}), lambda k: k || '=' || "
-        f"coalesce(json_extract_string({text}, '$.\"' || k || '\"'), ''))"
+        f"coalesce(json_extract_string({text}, {_MEMBER}), ''))"
     )
     value = (
         f"CASE {kind} WHEN 'ARRAY' THEN from_json({text}, '[\"VARCHAR\"]') "
@@ -219,7 +223,7 @@ def _pairs(document: str) -> str:
     keys = f"json_keys({document})"
     listed = (
         f"CAST(to_json(list_transform({keys}, lambda k: {{'name': k, 'value': "
-        f"json_extract({document}, '$.\"' || k || '\"')}})) AS JSON)"
+        f"json_extract({document}, {_MEMBER})}})) AS JSON)"
     )
     return f"CASE json_type({document}) WHEN 'OBJECT' THEN {listed} ELSE {document} END"
 
