@@ -128,6 +128,8 @@ ANNOTATED = span(14, {
     "annotations.0.annotation.name": "thumb", "annotations.0.annotation.score": 1,
     "annotations.0.annotation.annotator_kind": "HUMAN",
     "trace.annotations.0.annotation.name": "solved", "trace.annotations.0.annotation.label": "yes",
+    "session.annotations.0.annotation.name": "mood", "session.annotations.0.annotation.score": 3,
+    "session.id": "conv-14",
 })  # fmt: skip
 VERDICTS = logs(
     logged(20, {**verdict("logged", 0.5), "gen_ai.response.id": "resp_011"}),
@@ -258,6 +260,7 @@ def test_documents_are_retrieved(rows: Any) -> None:
         ("solved", {"request_id": None, "trace_id": TRACE, "scope": "trace"}),
         ("logged", {"request_id": "resp_011"}),
         ("correct", {"request_id": span_id(11)}),
+        ("mood", {"request_id": None, "session_id": "conv-14", "scope": "session"}),
         ("whole", {"request_id": None, "trace_id": TRACE, "scope": "trace"}),
         ("talk", {"request_id": None, "session_id": "conv-5", "scope": "session"}),
     ],
@@ -431,4 +434,4 @@ def test_the_ledger_adds_up(project: Any) -> None:
     ledger = project.sql("SELECT status, n FROM ledger WHERE \"table\" = 'feedback'").table
     counts = {row["status"]: row["n"] for row in ledger.to_pylist()}
     # The conversation of one verdict is not among these calls.
-    assert (counts["received"], counts["attributed"], counts["orphan"]) == (9, 8, 1)
+    assert (counts["received"], counts["attributed"], counts["orphan"]) == (10, 9, 1)

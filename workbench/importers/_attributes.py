@@ -21,10 +21,12 @@ _WRAPPERS = (
 #: The model that was asked for, and the one that answered, by the attributes that may hold it.
 _MODEL = ("gen_ai.request.model", "llm.request.model_name", "llm.model_name",
           "embedding.model_name", "reranker.model_name", "decision.request.model_name",
-          "decision.model_name", "gen_ai.response.model")  # fmt: skip
+          "decision.model_name", "langfuse.observation.model.name",
+          "gen_ai.response.model")  # fmt: skip
 _VERSION = ("gen_ai.response.model", "llm.response.model_name", "decision.response.model_name",
             "llm.model_name", *_MODEL)  # fmt: skip
-_PARAMS = ("llm.invocation_parameters", "embedding.invocation_parameters")
+_PARAMS = ("llm.invocation_parameters", "embedding.invocation_parameters",
+           "langfuse.observation.model.parameters")  # fmt: skip
 # The ``ai.usage`` of the AI SDK stands on the span around a call, too: it would count twice.
 _INPUT_TOKENS = ("gen_ai.usage.input_tokens", "gen_ai.usage.prompt_tokens",
                  "llm.token_count.prompt", "decision.token_count.input")  # fmt: skip
@@ -32,7 +34,7 @@ _OUTPUT_TOKENS = ("gen_ai.usage.output_tokens", "gen_ai.usage.completion_tokens"
                   "llm.token_count.completion", "decision.token_count.output")  # fmt: skip
 _KEYS = tuple(dict.fromkeys((
     *gen_ai.KEYS, *_MODEL, *_VERSION, *_PARAMS, *_INPUT_TOKENS, *_OUTPUT_TOKENS,
-    "ai.operationId", "openinference.span.kind",
+    "ai.operationId", "ai.model.id", "openinference.span.kind",
 )))  # fmt: skip
 
 #: Lists of verdicts by the scope of what they judge.

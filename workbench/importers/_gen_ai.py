@@ -10,17 +10,9 @@ from workbench.engine import identifier, json_path, literal
 from workbench.importers._records import elements, first
 
 #: Texts of a column by the attributes that may hold it.
-MODEL = ("gen_ai.response.model", "ai.response.model", "gen_ai.request.model", "llm.model_name",
-         "embedding.model_name", "reranker.model_name", "ai.model.id",
-         "langfuse.observation.model.name")  # fmt: skip
 SESSION = ("gen_ai.conversation.id", "session.id", "langfuse.session.id",
            "traceloop.association.properties.session_id")  # fmt: skip
 USER = ("user.id", "enduser.id", "langfuse.user.id", "traceloop.association.properties.user_id")
-INPUT_TOKENS = ("gen_ai.usage.input_tokens", "gen_ai.usage.prompt_tokens", "llm.token_count.prompt",
-                "ai.usage.inputTokens", "ai.usage.promptTokens")  # fmt: skip
-OUTPUT_TOKENS = ("gen_ai.usage.output_tokens", "gen_ai.usage.completion_tokens",
-                 "llm.token_count.completion", "ai.usage.outputTokens",
-                 "ai.usage.completionTokens")  # fmt: skip
 COST = ("gen_ai.usage.cost", "llm.cost.total")
 RESPONSE = ("gen_ai.response.id", "ai.response.id")
 #: Where what went in and what came out may stand: lists of messages, events, texts.
@@ -37,12 +29,11 @@ _OUTPUTS = (
     "langfuse.observation.output", "mlflow.spanOutputs",
 )  # fmt: skip
 SYSTEM = "gen_ai.system_instructions"
-PARAMS = ("llm.invocation_parameters", "langfuse.observation.model.parameters")
 TAGS = ("tag.tags", "langfuse.trace.tags")
 DOCUMENTS = ("retrieval.documents", "reranker.output_documents")
 EMBEDDINGS = "embedding.embeddings"
 KEYS = tuple(dict.fromkeys(
-    (*MODEL, *SESSION, *USER, *INPUT_TOKENS, *OUTPUT_TOKENS, *COST, *PARAMS, *TAGS, SYSTEM,
+    (*SESSION, *USER, *COST, *TAGS, SYSTEM,
      "error.type", *(key for key in (*_INPUTS, *_OUTPUTS) if key[-1] != "]" and key != "events"))
 ))  # fmt: skip
 LISTS = (*DOCUMENTS, EMBEDDINGS, *(k[:-2] for k in (*_INPUTS, *_OUTPUTS) if k[-1] == "]"))

@@ -12,7 +12,6 @@ from itertools import chain
 
 from workbench.engine import identifier, literal
 from workbench.importers import PART, ROW
-from workbench.importers import _gen_ai as gen_ai
 from workbench.importers._records import RECORDS, elements, hex_id, since_epoch
 
 NANOS = 1_000_000_000
@@ -86,12 +85,12 @@ def plain(value: str, depth: int = _DEPTH) -> str:
       ELSE coalesce(CAST({inner} AS VARCHAR), 'null') END"""
 
 
-def _members(doc: str) -> str:
+def members(doc: str) -> str:
     """SQL of a JSON object as a list of ``key`` and ``value`` (JSON)."""
     return f"""map_entries(from_json({doc}, '"MAP(VARCHAR, JSON)"'))"""
 
 
-def _attributes(holder: str) -> str:
+def attributes(holder: str) -> str:
     """SQL of the attributes of an OTLP object as a list of ``key`` and ``value`` (JSON)."""
     listed = f"({holder} -> '$.attributes')"
     pairs = (
@@ -100,7 +99,7 @@ def _attributes(holder: str) -> str:
     )
     # SDKs in JavaScript, and Phoenix, write attributes as the object that they mean.
     return (
-        f"CASE WHEN json_type({listed}) = 'OBJECT' THEN {_members(listed)} "
+        f"CASE WHEN json_type({listed}) = 'OBJECT' THEN {members(listed)} "
         f"ELSE list_transform({pairs}, lambda e0: "
         f"struct_pack(key := e0.key, value := CAST({plain('e0.value')} AS JSON))) END"
     )
@@ -116,7 +115,7 @@ def _holder(doc: str) -> str:
     """SQL of a resource or a scope with plain attributes; NULL for an empty one."""
     patched = (
         f"json_merge_patch({rest_of(doc, 'attributes')}, "
-        f"json_object('attributes', nullif({json_of(_attributes(doc))}, '{{}}')))"
+        f"json_object('attributes', nullif({json_of(attributes(doc))}, '{{}}')))"
     )
     return f"CAST(nullif(CAST({patched} AS VARCHAR), '{{}}') AS JSON)"
 
@@ -152,33 +151,33 @@ SELECT *, row_number() OVER () AS n FROM (
 )"""
 
 
-_SPANS = f"""
+SPANS = f"""
 SELECT *, {hex_of("spanId", "span")} AS span_id,
   {hex_of("traceId", "span")} AS trace_id,
   {hex_of("parentSpanId", "span")} AS parent_id,
   {since_epoch(text_of("startTimeUnixNano", "span"), NANOS)} AS started,
-  {_attributes("span")} AS own
+  {attributes("span")} AS own
 FROM ({_unnested("Spans", "spans", "span")})
 """
 
-_LOGS = f"""
+LOGS = f"""
 SELECT *, coalesce({text_of("eventName", "log")}, attributes ->> '$."event.name"') AS name,
   {hex_of("spanId", "log")} AS span_id, {hex_of("traceId", "log")} AS trace_id,
   coalesce(nullif({text_of("timeUnixNano", "log")}, '0'),
     {text_of("observedTimeUnixNano", "log")}) AS time
 FROM (SELECT *, {json_of("own")} AS attributes FROM (
-  SELECT *, {_attributes("log")} AS own, CAST({plain("(log -> '$.body')")} AS JSON) AS body
+  SELECT *, {attributes("log")} AS own, CAST({plain("(log -> '$.body')")} AS JSON) AS body
   FROM ({_unnested("Logs", "logRecords", "log")})))
 """
 
 
-def _events(span: str) -> str:
+def events(span: str) -> str:
     """SQL of the events of a span as a list of JSON objects with plain attributes."""
     listed = f"({span} -> '$.events')"
     return (
         f"list_transform({elements(listed)}, lambda ev: "
         f"json_merge_patch({rest_of('ev', 'attributes', 'timeUnixNano')}, json_object('time', "
-        f"{text_of('timeUnixNano', 'ev')}, 'attributes', {json_of(_attributes('ev'))})))"
+        f"{text_of('timeUnixNano', 'ev')}, 'attributes', {json_of(attributes('ev'))})))"
     )
 
 
@@ -237,43 +236,3 @@ def lists(wanted: Sequence[str]) -> str:
         regexp_extract(key, '^.*?\\.(\\d+(\\..*)?)$', 1) AS inner_name
       FROM pairs WHERE regexp_matches(key, '\\.\\d+(\\.|$)')) WHERE name IN {names(wanted)})"""
     return f"SELECT n, {columns} FROM ({_folded(numbered)}) GROUP BY n"
-
-
-# Spans with all that was said of them: ``happened`` are their events, and the records of logs that
-# carry messages. Of an attribute that stands in several places, the span's own counts.
-READ = f"""
-logs AS MATERIALIZED ({_LOGS}),
-own_spans AS MATERIALIZED ({_SPANS}),
--- A call that was logged, but of which no span is there, is known by its log record alone.
-spans AS (
-  SELECT * FROM own_spans
-  UNION ALL BY NAME
-  SELECT * EXCLUDE (n, log, name, attributes, body, time, span_id), -n AS n,
-    json_merge_patch({rest_of("log", "attributes", "spanId", "traceId")},
-      json_object('name', name)) AS span,
-    coalesce(span_id, {gen_ai.text("gen_ai.response.id", doc="attributes")}) AS span_id,
-    {since_epoch("time", NANOS)} AS started
-  FROM logs ANTI JOIN own_spans USING (trace_id, span_id) WHERE name = '{gen_ai.DETAILS}'
-),
-happened AS MATERIALIZED (
-  SELECT *, event ->> '$.name' AS name FROM (
-    SELECT n, unnest(events) AS event, generate_subscripts(events, 1) AS place
-    FROM (SELECT n, {_events("span")} AS events FROM own_spans)
-    UNION ALL BY NAME
-    SELECT s.n, 1000000 + l.n AS place, json_merge_patch(
-      {rest_of("l.log", "attributes", "body", "spanId", "traceId", "timeUnixNano", "eventName")},
-      json_object('name', l.name, 'time', l.time, 'attributes', l.attributes, 'body', l.body))
-      AS event
-    FROM logs l JOIN own_spans s USING (trace_id, span_id) WHERE l.name IN {names(gen_ai.SAID)}
-  )
-),
-pairs AS MATERIALIZED (
-  SELECT n, p.key AS key, p.value AS value FROM (
-    SELECT n, 0 AS place, unnest(own) AS p FROM spans
-    UNION ALL
-    SELECT n, place, unnest({_members("(event -> '$.attributes')")}) FROM happened
-    WHERE name IN {names(gen_ai.CARRIERS)}
-  )
-  QUALIFY row_number() OVER (PARTITION BY n, key ORDER BY place) = 1
-)
-"""

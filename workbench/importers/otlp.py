@@ -9,14 +9,26 @@ from __future__ import annotations
 
 from workbench.importers import PART, RAW, ROW, Head, Importer
 from workbench.importers import _gen_ai as gen_ai
+from workbench.importers._attributes import (
+    ABOUT,
+    ANSWERS,
+    COLUMNS,
+    KNOWN,
+    RESPONSE,
+    VERDICTS,
+    plain,
+)
 from workbench.importers._gen_ai import member, text
 from workbench.importers._otlp import (
+    LOGS,
     NANOS,
-    READ,
+    SPANS,
+    events,
     has,
     hex_of,
     json_of,
     lists,
+    members,
     names,
     rest_of,
     text_of,
@@ -27,12 +39,49 @@ from workbench.importers._records import RECORDS, elements, rest, since_epoch, s
 
 _EVALUATION = "gen_ai.evaluation.result"
 
+# Spans with all that was said of them: ``happened`` are their events, and the records of logs that
+# carry messages. Of an attribute that stands in several places, the span's own counts.
+_READ = f"""
+logs AS MATERIALIZED ({LOGS}),
+own_spans AS MATERIALIZED ({SPANS}),
+-- A call that was logged, but of which no span is there, is known by its log record alone.
+spans AS (
+  SELECT * FROM own_spans
+  UNION ALL BY NAME
+  SELECT * EXCLUDE (n, log, name, attributes, body, time, span_id), -n AS n,
+    json_merge_patch({rest_of("log", "attributes", "spanId", "traceId")},
+      json_object('name', name)) AS span,
+    coalesce(span_id, {text("gen_ai.response.id", doc="attributes")}) AS span_id,
+    {since_epoch("time", NANOS)} AS started
+  FROM logs ANTI JOIN own_spans USING (trace_id, span_id) WHERE name = '{gen_ai.DETAILS}'
+),
+happened AS MATERIALIZED (
+  SELECT *, event ->> '$.name' AS name FROM (
+    SELECT n, unnest(events) AS event, generate_subscripts(events, 1) AS place
+    FROM (SELECT n, {events("span")} AS events FROM own_spans)
+    UNION ALL BY NAME
+    SELECT s.n, 1000000 + l.n AS place, json_merge_patch(
+      {rest_of("l.log", "attributes", "body", "spanId", "traceId", "timeUnixNano", "eventName")},
+      json_object('name', l.name, 'time', l.time, 'attributes', l.attributes, 'body', l.body))
+      AS event
+    FROM logs l JOIN own_spans s USING (trace_id, span_id) WHERE l.name IN {names(gen_ai.SAID)}
+  )
+),
+pairs AS MATERIALIZED (
+  SELECT n, {plain("p.key")} AS key, p.value AS value FROM (
+    SELECT n, 0 AS place, unnest(own) AS p FROM spans
+    UNION ALL
+    SELECT n, place, unnest({members("(event -> '$.attributes')")}) FROM happened
+    WHERE name IN {names(gen_ai.CARRIERS)}
+  )
+  QUALIFY row_number() OVER (PARTITION BY n, key ORDER BY place) = 1
+)
+"""
+
 # -- inferences ------------------------------------------------------------------------------------
 
 _CONTENT = gen_ai.parsed(member("gen_ai.event.content", "(event -> '$.attributes')"))
 _SAID = f"""
-wide AS ({wide(gen_ai.KEYS)}),
-lists AS ({lists(gen_ai.LISTS)}),
 messages AS (
   SELECT n, place, name = 'gen_ai.choice' AS came, json_merge_patch(
     json_object('role', if(came, 'assistant', split_part(name, '.', 2))),
@@ -47,65 +96,13 @@ said AS (
   SELECT n, to_json(list(message ORDER BY place) FILTER (NOT came)) AS asked,
     to_json(list(message ORDER BY place) FILTER (came)) AS answered
   FROM messages GROUP BY n
+),
+known AS (
+  SELECT * FROM spans LEFT JOIN wide USING (n) LEFT JOIN lists USING (n) LEFT JOIN said USING (n)
 )
 """
 
-_DOCUMENTS = elements(f"coalesce({', '.join(member(f'{key}[]') for key in gen_ai.DOCUMENTS)})")
-_EMBEDDINGS = member(f"{gen_ai.EMBEDDINGS}[]")
-_SYSTEM = gen_ai.parsed(member(gen_ai.SYSTEM))
-_SYSTEM_MESSAGE = f"json_array(json_object('role', 'system', 'parts', {_SYSTEM}))"
-_TAGS = elements(gen_ai.parsed(f"coalesce({', '.join(member(key) for key in gen_ai.TAGS)})"))
-_CALLS = elements("(o -> '$.tool_calls')")
-_STATUS = value_of("status", "span")
-_OWN = rest_of("span", "traceId", "spanId", "parentSpanId", "startTimeUnixNano", "attributes",
-               "events", "links")  # fmt: skip
-
-
-def _taken(place: str) -> str:
-    """SQL of whether a pair is what stood at a place."""
-    within = f"right({place}, 2) = '[]' AND starts_with(key, replace({place}, '[]', '.'))"
-    return f"coalesce(key = {place} OR ({within}), false)"
-
-
-_SPANS = f"""
-valued AS (
-  SELECT *, {gen_ai.parsed(gen_ai.GIVEN)} AS given, {gen_ai.GIVEN_AT} AS given_at,
-    {gen_ai.parsed(gen_ai.CAME)} AS came, {gen_ai.CAME_AT} AS came_at,
-    CASE WHEN json_array_length({_EMBEDDINGS}) = 1 THEN {_EMBEDDINGS} -> '$[0].embedding' END
-      AS embedded
-  FROM spans LEFT JOIN wide USING (n) LEFT JOIN lists USING (n) LEFT JOIN said USING (n)
-),
-spoken AS (
-  SELECT *,
-    CASE WHEN {gen_ai.is_messages("given")} THEN list_concat(
-      CASE WHEN {_SYSTEM} IS NOT NULL THEN {gen_ai.messages(_SYSTEM_MESSAGE)} ELSE [] END,
-      {gen_ai.messages("given")}) END AS ins,
-    CASE WHEN {gen_ai.is_messages("came")} THEN {gen_ai.messages("came")} END AS outs
-  FROM valued
-),
--- Where the answer is one text, that is the output, and the rest of its message is kept beside it.
-answers AS MATERIALIZED (
-  SELECT *, {gen_ai.parts_of("outs", "reasoning", "thinking")} AS thoughts,
-    {gen_ai.parts_of("outs", "text")} AS texts,
-    list_concat(
-      flatten(list_transform(outs, lambda o: list_transform({_CALLS},
-        lambda t: coalesce(t -> '$.tool_call', t)))),
-      {gen_ai.parts_of("outs", "tool_call", "tool_use", "tool-call")}) AS calls,
-    CASE WHEN len(outs) = 1 AND json_type(outs[1] -> '$.content') = 'VARCHAR'
-      THEN outs[1] ->> '$.content'
-      WHEN len(outs) = 1 AND len(texts) = 1 THEN {gen_ai.part_text("texts[1]")} END AS answer,
-    coalesce(len(outs) = 1 AND json_type(outs[1] -> '$.content') = 'NULL', false) AS silent
-  FROM spoken
-),
-about AS (
-  SELECT n, '{{' || string_agg(to_json(key) || ':' || value, ',' ORDER BY key) || '}}' AS attributes
-  FROM pairs JOIN (SELECT n, given_at, came_at, ins, embedded FROM answers) USING (n)
-  WHERE NOT {_taken("given_at")} AND NOT {_taken("came_at")}
-    AND NOT (ins IS NOT NULL AND key = '{gen_ai.SYSTEM}')
-    AND NOT (embedded IS NOT NULL AND key = '{gen_ai.EMBEDDINGS}.0.embedding.vector')
-    AND NOT regexp_full_match(key, 'retrieval\\.documents\\.\\d+\\.document\\.(id|content|score)')
-  GROUP BY n
-),
+_BESIDE = f"""
 beside AS (
   SELECT n, to_json(list(CASE WHEN name IN {names(gen_ai.CARRIERS)}
       OR name IN {names(gen_ai.MESSAGES)}
@@ -117,36 +114,24 @@ beside AS (
 )
 """
 
+_STATUS = value_of("status", "span")
+_OWN = rest_of("span", "traceId", "spanId", "parentSpanId", "startTimeUnixNano", "attributes",
+               "events", "links")  # fmt: skip
+_COLUMNS = COLUMNS | {
+    "model_version": f"coalesce(nullif({COLUMNS['model_version']}, 'unknown'), "
+    "resource ->> '$.attributes.\"service.version\"', 'unknown')"
+}
 _ROWS = f"""
 SELECT {PART}, {ROW}, CAST(span AS VARCHAR) AS {RAW}, CAST(NULL AS VARCHAR) AS reason,
-  span_id AS request_id, started AS ts, trace_id, parent_id, {text(*gen_ai.MODEL)} AS model,
-  coalesce({text(*gen_ai.MODEL)}, resource ->> '$.attributes."service.version"', 'unknown')
-    AS model_version,
-  coalesce(request, {text(*gen_ai.PARAMS)}) AS params,
-  {text(*gen_ai.USER)} AS user_id, {text(*gen_ai.SESSION)} AS session_id,
-  coalesce(CAST(to_json(ins) AS VARCHAR), given ->> '$', embedded ->> '$.text') AS input,
-  CASE WHEN answer IS NOT NULL THEN answer
-    WHEN NOT silent THEN coalesce(CAST(to_json(outs) AS VARCHAR), came ->> '$') END AS output,
-  list_aggregate(list_transform(thoughts, lambda p: {gen_ai.part_text("p")}), 'string_agg', E'\\n')
-    AS reasoning,
-  CASE WHEN len(calls) > 0 THEN CAST(to_json(calls) AS VARCHAR) END AS tool_calls,
-  nullif(list_transform({_DOCUMENTS}, lambda d: struct_pack(id := d ->> '$.document.id',
-    text := d ->> '$.document.content', score := TRY_CAST(d ->> '$.document.score' AS DOUBLE))), [])
-    AS retrieved,
-  CAST(embedded -> '$.vector' AS VARCHAR) AS embedding,
-  {text(*gen_ai.INPUT_TOKENS)} AS input_tokens, {text(*gen_ai.OUTPUT_TOKENS)} AS output_tokens,
-  {text(*gen_ai.COST)} AS cost,
+  span_id AS request_id, started AS ts, trace_id, parent_id,
+  {", ".join(f"{sql} AS {name}" for name, sql in _COLUMNS.items())},
   (TRY_CAST({text_of("endTimeUnixNano", "span")} AS HUGEINT)
     - TRY_CAST({text_of("startTimeUnixNano", "span")} AS HUGEINT)) / 1000000 AS latency_ms,
-  nullif(list_transform({_TAGS}, lambda t: t ->> '$'), []) AS tags,
-  CAST(json_merge_patch({_OWN}, json_object('attributes', attributes::JSON, 'resource', resource,
+  CAST(json_merge_patch({_OWN}, json_object('attributes', attributes, 'resource', resource,
     'scope', scope, 'events', events, 'links', {value_of("links", "span")},
     'error', CASE WHEN ({_STATUS} ->> '$.code') IN ('2', 'STATUS_CODE_ERROR')
       THEN coalesce({_STATUS} ->> '$.message', {text("error.type")}, 'error') END,
-    'response', CASE WHEN answer IS NULL AND NOT silent THEN NULL
-      WHEN json_type(outs[1] -> '$.content') = 'ARRAY' THEN outs[1]
-      ELSE json_merge_patch(outs[1], '{{"role":null,"content":null}}') END)) AS VARCHAR)
-    AS metadata,
+    'response', {RESPONSE})) AS VARCHAR) AS metadata,
   'otlp' AS source_system
 FROM answers LEFT JOIN about USING (n) LEFT JOIN beside USING (n)
 """
@@ -168,25 +153,21 @@ FROM {RECORDS} ANTI JOIN (
 """
 
 _INFERENCES = f"""
-WITH {READ}, {_SAID}, {_SPANS}
+WITH {_READ}, {KNOWN}, {_SAID}, {ANSWERS}, about AS ({ABOUT}), {_BESIDE}
 {_ROWS} UNION ALL BY NAME {_REFUSED}
 """
 
 # -- feedback --------------------------------------------------------------------------------------
 
-#: Lists of verdicts among the numbered attributes of OpenInference: name, wrapper, what is judged.
-_VERDICTS = (
-    ("annotations", "annotation", "inference"),
-    ("evaluations", "evaluation", "inference"),
-    ("trace.annotations", "annotation", "trace"),
-)
-_KEYS = (*gen_ai.RESPONSE, "gen_ai.evaluation.name", "openinference.span.kind")
+_FAMILIES = [family for families in VERDICTS.values() for family in families]
+_KEYS = (*gen_ai.RESPONSE, *gen_ai.SESSION, "gen_ai.evaluation.name", "openinference.span.kind")
 _LINKS = elements(value_of("links", "span"))
 _JUDGING = f"""
 wide AS ({wide(_KEYS)}),
-lists AS ({lists([family for family, _, _ in _VERDICTS])}),
+lists AS ({lists(_FAMILIES)}),
 judging AS MATERIALIZED (
-  SELECT *, {text(*gen_ai.RESPONSE)} AS response, {text_of("endTimeUnixNano", "span")} AS ended,
+  SELECT *, {text(*gen_ai.RESPONSE)} AS response, {text(*gen_ai.SESSION)} AS session,
+    {text_of("endTimeUnixNano", "span")} AS ended,
     {text("gen_ai.evaluation.name")} IS NOT NULL AS evaluates,
     -- A span that evaluates judges the one span that it is linked to, not itself nor its parent.
     CASE WHEN len({_LINKS}) = 1 AND (evaluates OR {text("openinference.span.kind")} = 'EVALUATOR')
@@ -195,9 +176,10 @@ judging AS MATERIALIZED (
 )
 """
 _ANNOTATED = " UNION ALL BY NAME ".join(
-    f"SELECT {PART}, {ROW}, n, unnest({elements(member(f'{family}[]'))}) -> '$.{wrapper}' AS v, "
+    f"SELECT {PART}, {ROW}, n, unnest({elements(member(f'{family}[]'))}) AS v, "
     f"'{level}' AS level, ended AS time FROM judging"
-    for family, wrapper, level in _VERDICTS
+    for level, families in VERDICTS.items()
+    for family in families
 )
 _NAME = f"coalesce({text('gen_ai.evaluation.name', doc='v')}, v ->> '$.name')"
 _SCORE = f"coalesce({text('gen_ai.evaluation.score.value', doc='v')}, v ->> '$.score')"
@@ -209,7 +191,7 @@ _LOGGED = rest_of("l.log", "attributes", "timeUnixNano", "observedTimeUnixNano",
                   "spanId", "body")  # fmt: skip
 
 _FEEDBACK = f"""
-WITH {READ}, {_JUDGING},
+WITH {_READ}, {_JUDGING},
 verdicts AS (
   SELECT {PART}, {ROW}, n, event -> '$.attributes' AS v, event ->> '$.time' AS time,
     {rest_of("event", "attributes", "time")} AS beside
@@ -229,8 +211,8 @@ targeted AS (
     coalesce(v.span_id, j.span_id) AS span_id, coalesce(v.resource, j.resource) AS resource,
     coalesce(v.scope, j.scope) AS library,
     coalesce({hex_of("traceId", "link")}, v.trace_id, j.trace_id) AS trace_id,
-    {text(*gen_ai.RESPONSE, doc="v")} AS judged,
-    CASE WHEN level = 'trace' THEN NULL
+    {text(*gen_ai.RESPONSE, doc="v")} AS judged, session,
+    CASE WHEN level <> 'inference' THEN NULL
       WHEN link IS NOT NULL THEN {hex_of("spanId", "link")}
       -- The response that is named goes before a span that is known not to have given it.
       WHEN judged <> coalesce(j.response, '') AND (j.n IS NOT NULL OR v.span_id IS NULL) THEN judged
@@ -241,10 +223,11 @@ targeted AS (
 SELECT {PART}, {ROW}, CAST(v AS VARCHAR) AS {RAW},
   coalesce({text("log.record.uid", doc="v")},
     md5(concat_ws(' ', trace_id, span_id, level, time, CAST(v AS VARCHAR)))) AS feedback_id,
-  request_id, trace_id, {text(*gen_ai.SESSION, doc="v")} AS session_id,
+  request_id, trace_id, coalesce({text(*gen_ai.SESSION, doc="v")},
+    CASE WHEN level = 'session' THEN session END) AS session_id,
   {text(*gen_ai.USER, doc="v")} AS user_id,
-  CASE WHEN request_id IS NOT NULL THEN 'inference' WHEN trace_id IS NOT NULL THEN 'trace'
-    ELSE 'session' END AS scope,
+  CASE WHEN request_id IS NOT NULL THEN 'inference'
+    WHEN trace_id IS NULL OR level = 'session' THEN 'session' ELSE 'trace' END AS scope,
   {since_epoch("time", NANOS)} AS ts, {since_epoch("stored", NANOS)} AS received_at,
   {_NAME} AS name, coalesce({_SCORE}, {_LABEL}) AS value, {_WHY} AS comment,
   CASE upper(v ->> '$.annotator_kind') WHEN 'HUMAN' THEN 'human' WHEN 'LLM' THEN 'model'
@@ -258,7 +241,7 @@ FROM targeted
 
 # Of spans around each other that all name the response, the innermost made it.
 _ALIASES = f"""
-WITH {READ}, {_JUDGING}
+WITH {_READ}, {_JUDGING}
 SELECT {PART}, {ROW}, CAST(span AS VARCHAR) AS {RAW}, response AS alias, span_id AS request_id
 FROM judging WHERE response IS NOT NULL AND NOT evaluates
 QUALIFY row_number() OVER (PARTITION BY response ORDER BY started DESC, span_id) = 1
