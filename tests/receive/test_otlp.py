@@ -15,7 +15,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 )
 
 from tests.ingest.folder import PLAIN, Folder
-from tests.receive.conftest import Client, landed, serving
+from tests.receive.conftest import Client, call, landed, serving
 
 PROTOBUF = "application/x-protobuf"
 IDS = {"traceId", "spanId", "parentSpanId"}
@@ -119,13 +119,15 @@ def test_an_export_without_spans_is_fine(client: Client):
 
 
 def test_what_landed_is_what_the_importer_reads(tmp_path: Path):
-    config = PLAIN.replace('source = "logs"', 'source = "landing/traces"\nformat = "otlp"')
+    read = 'source = ["landing/inferences", "landing/traces"]\nformat = ["otlp", "auto"]'
+    config = PLAIN.replace('source = "logs"', read)
     folder = Folder.make(tmp_path, config)
     with serving(tmp_path / "landing") as client:
         message = in_protobuf(request(span(), span(spanId=PARENT, parentSpanId="")))
         client.post(message.SerializeToString(), "traces", content_type=PROTOBUF)
+        client.post([call(n) for n in range(3)], "inferences")
     done = folder.ingest()
-    assert (done["rows"]["inferences"], done["refused"]["inferences"]) == (2, 0)
+    assert (done["rows"]["inferences"], done["refused"]["inferences"]) == (5, 0)
 
 
 @pytest.mark.real_data
