@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from workbench.engine import identifier, literal
 from workbench.importers import PART, RAW, ROW
 from workbench.importers._records import RECORDS, at, elements, first, json_at, rest, since_epoch
 
@@ -88,21 +93,53 @@ def moment(value: str, per_second: int) -> str:
 def plain(value: str) -> str:
     """SQL of a JSON value as text; 5.0, as protocol buffers have it, is 5."""
     return (
-        f"CASE json_type({value}) WHEN 'VARCHAR' THEN {value} ->> '$' "
-        f"WHEN 'DOUBLE' THEN regexp_replace(CAST({value} AS VARCHAR), '\\.0$', '') "
-        f"ELSE CAST(json({value}) AS VARCHAR) END"
+        f"CASE WHEN left({value}, 1) = '\"' THEN {value} ->> '$' "
+        f"WHEN left({value}, 1) IN ('{{', '[') THEN CAST(json({value}) AS VARCHAR) "
+        f"ELSE regexp_replace({value}, '\\.0$', '') END"
     )
 
 
+def shaped(doc: str, structure: Mapping[str, Any]) -> str:
+    """SQL of those values of a document that are named, as a struct.
+
+    Each function of JSON holds what it has parsed of thousands of rows: one is better than many.
+    """
+    return f"json_transform({doc}, {literal(json.dumps(structure))})"
+
+
+def texts_of(*names: str) -> dict[str, Any]:
+    """The structure of an object of texts."""
+    return dict.fromkeys(names, "VARCHAR")
+
+
 def info_of(*names: str) -> str:
-    return first(*(at(*name.split("/"), doc="info") for name in names))
+    """SQL of the first of these values that is known of a trace."""
+    return first(*(f"i.{name}" for name in names))
 
 
 def metadata_of(*keys: str) -> str:
     """SQL of a value of a trace's metadata, which MLflow 2 calls the request's."""
     places = ("trace_metadata", "request_metadata")
-    return first(*(at(place, key, doc="info") for key in keys for place in places))
+    return first(*(f"i.{place}.{identifier(key)}" for key in keys for place in places))
 
+
+_METADATA = texts_of(
+    "mlflow.trace.user", "mlflow.trace.session", "mlflow.modelId", "mlflow.source.git.commit",
+    "mlflow.traceInputs", "mlflow.traceOutputs",
+)  # fmt: skip
+_INFO = {
+    **texts_of(
+        "trace_id", "request_id", "client_request_id", "session_id", "experiment_id", "state",
+        "status", "request_time", "timestamp_ms", "execution_duration_ms", "execution_duration",
+        "execution_time_ms", "request_preview", "request", "response_preview", "response",
+    ),
+    "trace_location": {"mlflow_experiment": texts_of("experiment_id")},
+    "trace_metadata": _METADATA,
+    "request_metadata": _METADATA,
+    "tags": "JSON",
+    "assessments": "JSON",
+}  # fmt: skip
+EXPERIMENT = info_of("experiment_id", "trace_location.mlflow_experiment.experiment_id")
 
 TRACES = f"""
 pages AS (
@@ -115,16 +152,24 @@ pages AS (
       ELSE page END AS doc
   FROM pages
 ), traces AS (
-  SELECT *, regexp_replace(given_id, '^(trace:/.*/|tr-|0x)', '') AS trace_id,
+  -- A record may hold thousands of spans: what each of them carries along has to be small.
+  SELECT * EXCLUDE ({RAW}, doc), CASE WHEN trace_id IS NULL THEN {RAW} ELSE CAST(info AS VARCHAR)
+      END AS {RAW}, {rest("spans", doc=json_at("data"))} AS data,
     row_number() OVER () AS number
   FROM (
-    SELECT *, {info_of("trace_id", "request_id")} AS given_id,
-      {elements(json_at("assessments", doc="info"))} AS assessments,
-      coalesce({there(json_at("data", "spans"))}, {json_at("spans")}) AS spans
+    SELECT *, regexp_replace(given_id, '^(trace:/.*/|tr-|0x)', '') AS trace_id
     FROM (
-      SELECT *, CASE WHEN json_type({json_at("info")}) = 'OBJECT' THEN {json_at("info")}
-        ELSE json_merge_patch(doc, '{{"spans": null, "trace": null}}') END AS info
-      FROM opened
+      SELECT *, {info_of("trace_id", "request_id")} AS given_id,
+        {elements("i.assessments")} AS assessments,
+        coalesce({there(json_at("data", "spans"))}, {json_at("spans")}) AS spans
+      FROM (
+        SELECT *, {shaped("info", _INFO)} AS i
+        FROM (
+          SELECT *, CASE WHEN json_type({json_at("info")}) = 'OBJECT' THEN {json_at("info")}
+            ELSE json_merge_patch(doc, '{{"spans": null, "trace": null}}') END AS info
+          FROM opened
+        )
+      )
     )
   )
 )"""

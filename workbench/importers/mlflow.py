@@ -12,15 +12,18 @@ from collections.abc import Iterator
 import duckdb
 
 from workbench import engine
-from workbench.engine import literal
+from workbench.engine import identifier
 from workbench.importers import PART, RAW, ROW, Head, Importer
 from workbench.importers._mlflow_traces import (
     DATABASES,
+    EXPERIMENT,
     TRACES,
     info_of,
     metadata_of,
     moment,
     plain,
+    shaped,
+    texts_of,
     there,
 )
 from workbench.importers._records import (
@@ -35,89 +38,143 @@ from workbench.importers._records import (
 
 #: Expectations that say what the answer should have been; the others judge something else.
 CORRECTIONS = ("expected_response", "expected_output", "expected_answer")
-#: Where the providers that MLflow traces put the texts of an answer.
-_TEXTS = (
-    "$.choices[*].message.content", "$.choices[*].text", "$.content[*].text",
-    "$.message.content", "$.output[*].content[*].text", "$.generations[*][*].text",
-    "$.candidates[*].content.parts[*].text",
-)  # fmt: skip
 _CALLS = "('LLM', 'CHAT_MODEL', 'EMBEDDING')"
 
 # -- spans -----------------------------------------------------------------------------------------
 
 
 def _span(*names: str) -> str:
-    return first(*(at(*name.split("/"), doc="span") for name in names))
+    return first(*(f"s.{name}" for name in names))
 
 
-def _attribute(*keys: str) -> str:
-    return at(*keys, doc="attributes")
+def _attribute(key: str) -> str:
+    return f"a.{identifier(key)}"
 
 
 # MLflow writes the value of an attribute as JSON within a text.
-_ATTRIBUTES = f"""coalesce(CAST(map_from_entries(list_transform(
-  map_entries(TRY_CAST({json_at("attributes", doc="span")} AS MAP(VARCHAR, VARCHAR))), lambda e:
-  {{'k': e.key, 'v': CASE WHEN json_valid(e.value) THEN CAST(e.value AS JSON)
-    ELSE to_json(e.value) END}})) AS JSON), {json_at("attributes", doc="span")})"""
+_ATTRIBUTES = """coalesce(CAST(map_from_entries(list_transform(
+  map_entries(TRY_CAST(s.attributes AS MAP(VARCHAR, VARCHAR))), lambda e:
+  {'k': e.key, 'v': CASE WHEN json_valid(e.value) THEN CAST(e.value AS JSON)
+    ELSE to_json(e.value) END})) AS JSON), s.attributes)"""
+
+
+_SPAN = {
+    **texts_of("span_id", "parent_span_id", "parent_id", "start_time_unix_nano", "start_time",
+               "end_time_unix_nano", "end_time", "span_type"),
+    "context": texts_of("span_id"),
+    **dict.fromkeys(("attributes", "events", "links"), "JSON"),
+}  # fmt: skip
+_KNOWN = {
+    **texts_of("mlflow.spanType", "mlflow.llm.model", "user.id", "session.id",
+               "gen_ai.request.model", "gen_ai.response.model"),
+    "mlflow.spanInputs": "JSON",
+    "mlflow.spanOutputs": "JSON",
+    "mlflow.chat.tokenUsage": texts_of("input_tokens", "output_tokens"),
+    "mlflow.llm.cost": texts_of("total_cost"),
+}  # fmt: skip
+_ASKED = {**texts_of("model", "modelId"),
+          **dict.fromkeys(("messages", "prompt", "input", "contents"), "JSON")}  # fmt: skip
+_ANSWERED = {
+    **texts_of("model"),
+    **dict.fromkeys(("content", "output", "tool_calls", "data"), "JSON"),
+    "message": texts_of("content"),
+    "choices": [
+        {
+            "message": {**texts_of("content", "reasoning_content"), "tool_calls": "JSON"},
+            **texts_of("text"),
+            "logprobs": {"content": [texts_of("logprob")]},
+        }
+    ],
+    "generations": [[texts_of("text")]],
+    "candidates": [{"content": {"parts": [texts_of("text")]}}],
+}
 
 
 def _texts() -> str:
-    """SQL of the texts of an answer, by the first shape of `_TEXTS` that has any."""
-    found = []
-    for path in _TEXTS:
-        value = f"json_extract_string(outputs, {literal(path)})"
-        listed = value if "*" in path else f"[{value}]"
-        found.append(f"nullif(list_filter({listed}, lambda t: t <> ''), [])")
-    plain = "CASE json_type({0}) WHEN 'VARCHAR' THEN [{0} ->> '$'] END"
-    own = (plain.format("outputs"), plain.format(json_at("content", doc="outputs")))
-    return f"coalesce({', '.join([*own, *found])}, [])"
+    """SQL of the texts of an answer, by the first shape of a provider that has any."""
+    shapes = (
+        "CASE WHEN starts_with(outputs, '\"') THEN [outputs ->> '$'] END",
+        "CASE WHEN starts_with(o.content, '\"') THEN [o.content ->> '$'] END",
+        "list_transform(o.choices, lambda c: coalesce(c.message.content, c.text))",
+        "[o.message.content]",
+        "json_extract_string(o.content, '$[*].text')",
+        "json_extract_string(o.output, '$[*].content[*].text')",
+        "json_extract_string(o.output, '$.message.content[*].text')",
+        "list_transform(flatten(o.generations), lambda g: g.text)",
+        "flatten(list_transform(o.candidates, lambda c: "
+        "list_transform(c.content.parts, lambda p: p.text)))",
+    )
+    found = (f"nullif(list_filter({shape}, lambda t: t <> ''), [])" for shape in shapes)
+    return f"coalesce({', '.join(found)}, [])"
 
 
 _SPANS = f"""
-spans AS (
-  SELECT *, {json_at("mlflow.spanInputs", doc="attributes")} AS inputs,
-    {json_at("mlflow.spanOutputs", doc="attributes")} AS outputs,
-    {first(_attribute("mlflow.spanType"), _span("span_type"))} AS type,
-    row_number() OVER (PARTITION BY number ORDER BY parent_id IS NOT NULL, started, span_id) = 1
-      AS is_root
+listed AS (
+  -- What is said of a whole trace stands beside its first span that has no parent.
+  SELECT *, coalesce(list_position(list_transform(spans, lambda s:
+    coalesce(s ->> '$.parent_span_id', s ->> '$.parent_id', '') = ''), true), 1) AS root
+  FROM (SELECT * EXCLUDE (spans, assessments), CASE json_array_length(spans) > 0
+    WHEN true THEN {elements("spans")} ELSE [CAST(NULL AS JSON)] END AS spans FROM traces)
+), spans AS (
+  SELECT *, {hex_id(_span("span_id", "context.span_id"))} AS span_id,
+    {hex_id(_span("parent_span_id", "parent_id"))} AS parent_id,
+    {moment(_span("start_time_unix_nano", "start_time"), 1_000_000_000)} AS started,
+    TRY_CAST({_span("start_time_unix_nano", "start_time")} AS HUGEINT) AS start_ns,
+    TRY_CAST({_span("end_time_unix_nano", "end_time")} AS HUGEINT) AS end_ns,
+    {_ATTRIBUTES} AS attributes
   FROM (
-    SELECT *, {hex_id(_span("span_id", "context/span_id"))} AS span_id,
-      {hex_id(_span("parent_span_id", "parent_id"))} AS parent_id,
-      {moment(_span("start_time_unix_nano", "start_time"), 1_000_000_000)} AS started,
-      TRY_CAST({_span("start_time_unix_nano", "start_time")} AS HUGEINT) AS start_ns,
-      TRY_CAST({_span("end_time_unix_nano", "end_time")} AS HUGEINT) AS end_ns,
-      {_ATTRIBUTES} AS attributes
-    FROM (SELECT * EXCLUDE (spans, assessments), unnest(CASE json_array_length(spans) > 0
-      WHEN true THEN {elements("spans")} ELSE [NULL] END) AS span FROM traces)
+    SELECT *, {shaped("span", _SPAN)} AS s
+    FROM (SELECT * EXCLUDE (spans), unnest(spans) AS span,
+      generate_subscripts(spans, 1) = root AS is_root FROM listed)
   )
 ), calls AS (
   SELECT *, coalesce(type IN {_CALLS}, false) OR {_attribute("mlflow.llm.model")} IS NOT NULL
       AS is_call,
-    CASE WHEN json_type({json_at("messages", doc="inputs")}) = 'ARRAY' THEN 'messages'
-      WHEN json_type({json_at("prompt", doc="inputs")}) = 'VARCHAR' THEN 'prompt'
-      WHEN json_type({json_at("input", doc="inputs")}) IN ('VARCHAR', 'ARRAY') THEN 'input'
-      WHEN json_type({json_at("contents", doc="inputs")}) IN ('VARCHAR', 'ARRAY') THEN 'contents'
-      END AS asked,
-    CASE WHEN json_array_length(outputs, '$.choices') = 1 THEN outputs -> '$.choices[0]' END
-      AS choice,
-    {_texts()} AS texts
-  FROM spans
+    {shaped("inputs", _ASKED)} AS q, {shaped("outputs", _ANSWERED)} AS o
+  FROM (
+    SELECT *, {_attribute("mlflow.spanInputs")} AS inputs,
+      {_attribute("mlflow.spanOutputs")} AS outputs,
+      {first(_attribute("mlflow.spanType"), "s.span_type")} AS type
+    FROM (SELECT *, {shaped("attributes", _KNOWN)} AS a FROM spans)
+  )
 ), answers AS (
-  SELECT *, coalesce({there("choice -> '$.message.tool_calls'")},
-      {there("outputs -> '$.tool_calls'")},
-      to_json(nullif(list_filter({elements(json_at("content", doc="outputs"))},
+  SELECT *,
+    CASE WHEN starts_with(q.messages, '[') THEN 'messages'
+      WHEN starts_with(q.prompt, '"') THEN 'prompt'
+      WHEN left(q.input, 1) IN ('"', '[') THEN 'input'
+      WHEN left(q.contents, 1) IN ('"', '[') THEN 'contents' END AS asked,
+    CASE WHEN len(o.choices) = 1 THEN o.choices[1] END AS choice,
+    {_texts()} AS texts,
+    coalesce({there("o.choices[1].message.tool_calls")}, {there("o.tool_calls")},
+      to_json(nullif(list_filter({elements("o.content")},
         lambda b: (b ->> '$.type') = 'tool_use'), []))) AS tools
   FROM calls
 )"""
-_ASKED = "(inputs -> ('$.' || asked))"
+_QUESTION = """CASE asked WHEN 'messages' THEN q.messages WHEN 'prompt' THEN q.prompt
+  WHEN 'input' THEN q.input ELSE q.contents END"""
 _WITHOUT_ASKED = "json_merge_patch(inputs, json_object(asked, NULL))"
-_WITHOUT_ANSWER = """json_merge_patch(outputs, json_object('choices', [json_merge_patch(choice,
+_WITHOUT_ANSWER = """json_merge_patch(outputs, json_object('choices', [json_merge_patch(
+  outputs -> '$.choices[0]',
   '{"message": {"content": null, "tool_calls": null, "reasoning_content": null}}')]))"""
 _SPAN_REST = rest(
     "attributes", "context", "span_id", "trace_id", "parent_span_id", "parent_id", "span_type",
     "events", "links", doc="span",
 )  # fmt: skip
-_EXPERIMENT = info_of("experiment_id", "trace_location/mlflow_experiment/experiment_id")
+_MODEL = first(_attribute("mlflow.llm.model"), "o.model", "q.model", 'q."modelId"',
+               _attribute("gen_ai.request.model"))  # fmt: skip
+_VERSION = first(
+    "CASE WHEN is_call THEN o.model END", _attribute("gen_ai.response.model"), "model",
+    metadata_of("mlflow.modelId", "mlflow.source.git.commit"), "'unknown'",
+)  # fmt: skip
+_USER = first(metadata_of("mlflow.trace.user"), _attribute("user.id"))
+_SESSION = first(metadata_of("mlflow.trace.session"), info_of("session_id"),
+                 _attribute("session.id"))  # fmt: skip
+_ASKED_BRIEFLY = first(info_of("request_preview", "request"), metadata_of("mlflow.traceInputs"))
+_SAID_BRIEFLY = first(info_of("response_preview", "response"), metadata_of("mlflow.traceOutputs"))
+_LATENCY = info_of("execution_duration_ms", "execution_duration", "execution_time_ms")
+_ATTRIBUTES_REST = rest(
+    "mlflow.spanInputs", "mlflow.spanOutputs", "mlflow.spanType", doc="attributes"
+)
 _INFERENCES = f"""
 WITH {TRACES}, {_SPANS}
 SELECT {PART}, {ROW},
@@ -129,84 +186,55 @@ SELECT {PART}, {ROW},
     END AS reason,
   coalesce(span_id, trace_id) AS request_id,
   coalesce(started, {moment(info_of("request_time", "timestamp_ms"), 1_000)}) AS ts,
-  {
-    first(
-        f"CASE WHEN is_call THEN {at('model', doc='outputs')} END",
-        f"CASE WHEN is_call THEN {_attribute('gen_ai.response.model')} END",
-        "model",
-        metadata_of("mlflow.modelId", "mlflow.source.git.commit"),
-        "'unknown'",
-    )
-} AS model_version,
+  {_VERSION} AS model_version,
   model,
   CASE WHEN is_call AND asked IS NOT NULL
     THEN nullif(CAST({_WITHOUT_ASKED} AS VARCHAR), '{{}}') END AS params,
-  {first(metadata_of("mlflow.trace.user"), _attribute("user.id"))} AS user_id,
-  {
-    first(metadata_of("mlflow.trace.session"), info_of("session_id"), _attribute("session.id"))
-} AS session_id,
+  {_USER} AS user_id,
+  {_SESSION} AS session_id,
   trace_id,
   parent_id,
-  CASE WHEN span IS NULL THEN {
-    first(info_of("request_preview", "request"), metadata_of("mlflow.traceInputs"))
-}
-    WHEN is_call AND asked IS NOT NULL THEN {plain(_ASKED)}
+  CASE WHEN span IS NULL THEN {_ASKED_BRIEFLY}
+    WHEN is_call AND asked IS NOT NULL THEN {plain("question")}
     ELSE {plain("inputs")} END AS input,
-  CASE WHEN span IS NULL THEN {
-    first(info_of("response_preview", "response"), metadata_of("mlflow.traceOutputs"))
-}
+  CASE WHEN span IS NULL THEN {_SAID_BRIEFLY}
     WHEN NOT is_call THEN {plain("outputs")}
     WHEN len(texts) = 1 THEN texts[1]
     WHEN len(texts) > 1 OR tools IS NULL THEN {plain("outputs")} END AS output,
-  CASE WHEN is_call THEN choice ->> '$.message.reasoning_content' END AS reasoning,
+  CASE WHEN is_call THEN choice.message.reasoning_content END AS reasoning,
   CASE WHEN is_call THEN CAST(tools AS VARCHAR) END AS tool_calls,
-  CASE WHEN is_call THEN nullif(TRY_CAST(
-    json_extract(choice, '$.logprobs.content[*].logprob') AS DOUBLE[]), []) END AS token_logprobs,
+  CASE WHEN is_call THEN nullif(list_transform(choice.logprobs.content,
+    lambda t: TRY_CAST(t.logprob AS DOUBLE)), []) END AS token_logprobs,
   CASE WHEN type = 'EMBEDDING' THEN coalesce(TRY_CAST(outputs AS FLOAT[]),
-    CASE WHEN json_array_length(outputs, '$.data') = 1
-      THEN TRY_CAST(outputs -> '$.data[0].embedding' AS FLOAT[]) END) END AS embedding,
+    CASE WHEN json_array_length(o.data) = 1
+      THEN TRY_CAST(o.data -> '$[0].embedding' AS FLOAT[]) END) END AS embedding,
   CASE WHEN type = 'RETRIEVER' AND json_array_length(outputs) > 0
     THEN list_transform({elements("outputs")}, lambda d: struct_pack(
       id := coalesce(d ->> '$.id', d ->> '$.metadata.chunk_id', d ->> '$.metadata.doc_uri'),
       "text" := d ->> '$.page_content', score := TRY_CAST(d ->> '$.metadata.score' AS DOUBLE)))
     END AS retrieved,
-  CASE WHEN span IS NULL THEN TRY_CAST({
-    info_of("execution_duration_ms", "execution_duration", "execution_time_ms")
-} AS DOUBLE) ELSE (end_ns - start_ns) / 1e6 END AS latency_ms,
-  TRY_CAST({_attribute("mlflow.chat.tokenUsage", "input_tokens")} AS BIGINT) AS input_tokens,
-  TRY_CAST({_attribute("mlflow.chat.tokenUsage", "output_tokens")} AS BIGINT) AS output_tokens,
-  TRY_CAST({_attribute("mlflow.llm.cost", "total_cost")} AS DOUBLE) AS cost,
-  list_transform(list_filter(map_entries(TRY_CAST({json_at("tags", doc="info")} AS
+  CASE WHEN span IS NULL THEN TRY_CAST({_LATENCY} AS DOUBLE)
+    ELSE (end_ns - start_ns) / 1e6 END AS latency_ms,
+  TRY_CAST({_attribute("mlflow.chat.tokenUsage")}.input_tokens AS BIGINT) AS input_tokens,
+  TRY_CAST({_attribute("mlflow.chat.tokenUsage")}.output_tokens AS BIGINT) AS output_tokens,
+  TRY_CAST({_attribute("mlflow.llm.cost")}.total_cost AS DOUBLE) AS cost,
+  list_transform(list_filter(map_entries(TRY_CAST(i.tags AS
     MAP(VARCHAR, VARCHAR))), lambda e: NOT starts_with(e.key, 'mlflow.') AND e.value IS NOT NULL),
     lambda e: e.key || '=' || e.value) AS tags,
   CAST(json_merge_patch(coalesce(CAST({_SPAN_REST} AS JSON), '{{}}'), json_object(
     'span_type', type,
-    'events', CASE WHEN json_array_length(span, '$.events') > 0 THEN span -> '$.events' END,
-    'links', CASE WHEN json_array_length(span, '$.links') > 0 THEN span -> '$.links' END,
-    'attributes', CAST({
-    rest("mlflow.spanInputs", "mlflow.spanOutputs", "mlflow.spanType", doc="attributes")
-} AS JSON),
+    'events', nullif(s.events, '[]'), 'links', nullif(s.links, '[]'),
+    'attributes', CAST({_ATTRIBUTES_REST} AS JSON),
     'outputs', CASE WHEN is_call AND json_type(outputs) <> 'VARCHAR'
         AND (len(texts) = 1 OR len(texts) = 0 AND tools IS NOT NULL)
       THEN CASE WHEN choice IS NULL THEN outputs ELSE {_WITHOUT_ANSWER} END END,
-    'experiment_id', {_EXPERIMENT},
+    'experiment_id', {EXPERIMENT},
     'lossy', CASE WHEN span IS NULL THEN true END,
     'trace', CASE WHEN is_root THEN json_merge_patch(info, json_object('assessments', NULL,
-      'data', CAST({rest("spans", doc="(doc -> '$.data')")} AS JSON),
+      'data', CAST(data AS JSON),
       'columns', CAST(others AS JSON))) END)) AS VARCHAR) AS metadata,
   'mlflow' AS source_system
-FROM (
-  SELECT *, CASE WHEN is_call THEN {
-    first(
-        _attribute("mlflow.llm.model"),
-        at("model", doc="outputs"),
-        at("model", doc="inputs"),
-        _attribute("gen_ai.request.model"),
-    )
-} END
-    AS model
-  FROM answers
-)
+FROM (SELECT *, {_QUESTION} AS question, CASE WHEN is_call THEN {_MODEL} END AS model FROM answers)
 """
 
 # -- assessments -----------------------------------------------------------------------------------
@@ -290,7 +318,7 @@ SELECT {PART}, {ROW},
     'assessment_type', type, 'error', error, 'serialization_format',
       {at("expectation", "serialized_value", "serialization_format", doc="said")},
     'issue_id', CASE type WHEN 'issue' THEN name END,
-    'created', CASE WHEN updated > created THEN created END, 'experiment_id', {_EXPERIMENT}
+    'created', CASE WHEN updated > created THEN created END, 'experiment_id', {EXPERIMENT}
     )) AS VARCHAR) AS metadata,
   'mlflow' AS source_system
 FROM events
@@ -299,7 +327,7 @@ SELECT {PART}, {ROW}, CAST(said AS VARCHAR) AS {RAW},
   e.feedback_id || ':overridden' AS feedback_id, e.feedback_id AS retracts,
   request_id, trace_id, scope, coalesce(o.at, updated, created) AS ts, 'retraction' AS name,
   o.rater_id, o.rater_kind, user_id, session_id,
-  CAST(json_object('valid', false, 'overridden_by', o.by, 'experiment_id', {_EXPERIMENT})
+  CAST(json_object('valid', false, 'overridden_by', o.by, 'experiment_id', {EXPERIMENT})
     AS VARCHAR) AS metadata,
   'mlflow' AS source_system
 FROM events e LEFT JOIN overriding o ON e.number = o.number AND e.id = o.target
