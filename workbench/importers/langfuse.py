@@ -8,7 +8,7 @@ spread over its observations.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 import duckdb
 
@@ -147,23 +147,22 @@ def _notes(connection: duckdb.DuckDBPyConnection, table: str) -> Iterator[str]:
         )
 
 
-def _row_of(head: Head) -> tuple[frozenset[str], Mapping[str, object], bool]:
-    """Keys and values of the first item of a file, and whether scores stand within it."""
-    if isinstance(head.row.get("trace"), dict) and "observations" in head.row:
-        trace = head.row["trace"]
-        scored = bool(head.row.get("scores") or trace.get("scores") or trace.get("corrections"))
-        return frozenset(trace), trace, scored
-    page = head.row.get("data")
-    row = page[0] if isinstance(page, list) and page and isinstance(page[0], dict) else head.row
-    keys = head.keys if row is head.row else frozenset(row)
-    scored = any(
-        isinstance(e, dict) for key in ("scores", "corrections") for e in row.get(key) or ()
-    )
-    return keys, row, scored or "comments" in keys
+def _first_item(head: Head) -> tuple[frozenset[str], bool]:
+    """Keys of the first item of a file, and whether verdicts may stand within it."""
+    trace, page = head.row.get("trace"), head.row.get("data")
+    if isinstance(trace, dict) and "observations" in head.row:
+        scored = head.row.get("scores") or trace.get("scores") or trace.get("corrections")
+        return frozenset(trace), bool(scored)
+    paged = isinstance(page, list) and page and isinstance(page[0], dict)
+    row = page[0] if paged and page else head.row
+    keys = frozenset(row) if paged else head.keys
+    lists = [row.get(key) for key in ("scores", "corrections")]
+    scored = any(isinstance(e, dict) for found in lists if isinstance(found, list) for e in found)
+    return keys, scored or "comments" in keys
 
 
 def _holds(head: Head) -> frozenset[str]:
-    keys, _, scored = _row_of(head)
+    keys, scored = _first_item(head)
 
     def has(*names: str) -> bool:
         return all(keys & set(spellings(name)) for name in names)
