@@ -22,6 +22,7 @@ from workbench.capture._columns import FEEDBACK, INFERENCES
 from workbench.capture._counters import ACCEPTED, DROPPED, FAILED, GIVEN_UP, STREAMS, Counters
 from workbench.capture._encode import Row, Rules, line
 from workbench.capture._files import Output, recover, writer_name
+from workbench.capture._ids import READY, restock
 
 #: One row, or what makes the rows of one call on the writer's thread.
 Payload = Row | Callable[[], Iterable[Row]]
@@ -92,7 +93,11 @@ class Writer:
         """Hand in rows."""
         with self.lock:
             self._numbers[self._accepted[stream]] += rows
-            if self._admit(stream, rows, payload):
+            # As in `_admit`, without the price of another call.
+            waiting = self._queued - self._done
+            if (not waiting or waiting + rows <= self._limit) and not self._closed:
+                self._queue.append((stream, rows, payload))
+                self._queued += rows
                 return
         if not self._closed:
             if self.settings.when_full == "block" and self._wait(stream, rows, payload):
@@ -234,6 +239,7 @@ class Writer:
         return lines, failed, rows - len(lines)
 
     def _run(self) -> None:
+        restock(READY)
         with suppress(OSError):
             recover(self.settings.folder)
         while True:
@@ -265,7 +271,9 @@ class Writer:
         if self._bytes >= _BATCH_BYTES:
             self._write()
         while self._queue:
-            self._take(_SLICE + len(self._queue) // _SLICES)
+            items = _SLICE + len(self._queue) // _SLICES
+            self._take(items)
+            restock(items)
             if self._bytes >= _BATCH_BYTES:
                 self._write()
             if self._queue and not self._hurry:
