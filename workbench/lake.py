@@ -89,7 +89,7 @@ class Lake:
         delta = self.open(table, version)
         if delta is None:
             return []
-        actions = pa.table(delta.get_add_actions(flatten=True))
+        actions = _actions(delta)
         names = actions.column_names
         order = "min.row_id" if "min.row_id" in names else "path"
         rows = actions.select(sorted({"path", order})).to_pylist()
@@ -110,7 +110,7 @@ class Lake:
         delta = self.open(table)
         if delta is None:
             return 0
-        actions = pa.table(delta.get_add_actions(flatten=True))
+        actions = _actions(delta)
         return int(sum(actions["num_records"].to_pylist()))
 
     def last_row_id(self, table: str) -> int:
@@ -118,7 +118,7 @@ class Lake:
         delta = self.open(table)
         if delta is None:
             return 0
-        actions = pa.table(delta.get_add_actions(flatten=True))
+        actions = _actions(delta)
         known = actions["max.row_id"].to_pylist() if "max.row_id" in actions.column_names else []
         if None in known or len(known) < actions.num_rows:
             return self.rows(table)
@@ -274,8 +274,14 @@ def delta_files(folder: Path) -> list[Path] | None:
             f"The Delta table {folder.name} uses {', '.join(sorted(unknown))}, which is not read.",
             "Write it anew without, such as with REORG TABLE ... APPLY (PURGE), or as Parquet.",
         )
-    actions = pa.table(delta.get_add_actions(flatten=True))
+    actions = _actions(delta)
     return sorted(folder / path for path in actions["path"].to_pylist())
+
+
+def _actions(delta: DeltaTable) -> pa.Table:
+    """The files of a table, with what its log says of each."""
+    # `pa.table` loads pandas, only to see that this is no frame of it.
+    return pa.RecordBatchReader.from_stream(delta.get_add_actions(flatten=True)).read_all()
 
 
 def _first_line(error: Exception) -> str:
