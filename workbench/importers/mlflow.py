@@ -47,31 +47,31 @@ def _span(*names: str) -> str:
     return first(*(f"s.{name}" for name in names))
 
 
-def _attribute(key: str) -> str:
-    return f"a.{identifier(key)}"
+def _decoded(text: str) -> str:
+    """SQL of an attribute's value, which MLflow writes as JSON within a text."""
+    return f"CASE WHEN json_valid({text}) THEN CAST({text} AS JSON) ELSE to_json({text}) END"
 
 
-# MLflow writes the value of an attribute as JSON within a text.
-_ATTRIBUTES = """coalesce(CAST(map_from_entries(list_transform(
-  map_entries(TRY_CAST(s.attributes AS MAP(VARCHAR, VARCHAR))), lambda e:
-  {'k': e.key, 'v': CASE WHEN json_valid(e.value) THEN CAST(e.value AS JSON)
-    ELSE to_json(e.value) END})) AS JSON), s.attributes)"""
+def _attribute(key: str, path: str = "$") -> str:
+    """SQL of an attribute, or of a value within it, as text."""
+    return f"({_decoded('a.' + identifier(key))} ->> '{path}')"
 
 
+_INPUTS, _OUTPUTS, _TYPE = "mlflow.spanInputs", "mlflow.spanOutputs", "mlflow.spanType"
+_OTHER_ATTRIBUTES = f"""coalesce(CAST(map_from_entries(list_transform(list_filter(
+  map_entries(TRY_CAST(s.attributes AS MAP(VARCHAR, VARCHAR))),
+  lambda e: e.value IS NOT NULL AND e.key NOT IN {(_INPUTS, _OUTPUTS, _TYPE)}),
+  lambda e: {{'k': e.key, 'v': {_decoded("e.value")}}})) AS JSON), s.attributes)"""
 _SPAN = {
     **texts_of("span_id", "parent_span_id", "parent_id", "start_time_unix_nano", "start_time",
                "end_time_unix_nano", "end_time", "span_type"),
     "context": texts_of("span_id"),
     **dict.fromkeys(("attributes", "events", "links"), "JSON"),
 }  # fmt: skip
-_KNOWN = {
-    **texts_of("mlflow.spanType", "mlflow.llm.model", "user.id", "session.id",
-               "gen_ai.request.model", "gen_ai.response.model"),
-    "mlflow.spanInputs": "JSON",
-    "mlflow.spanOutputs": "JSON",
-    "mlflow.chat.tokenUsage": texts_of("input_tokens", "output_tokens"),
-    "mlflow.llm.cost": texts_of("total_cost"),
-}  # fmt: skip
+_KNOWN = texts_of(
+    _INPUTS, _OUTPUTS, _TYPE, "mlflow.llm.model", "mlflow.chat.tokenUsage", "mlflow.llm.cost",
+    "user.id", "session.id", "gen_ai.request.model", "gen_ai.response.model",
+)  # fmt: skip
 _ASKED = {**texts_of("model", "modelId"),
           **dict.fromkeys(("messages", "prompt", "input", "contents"), "JSON")}  # fmt: skip
 _ANSWERED = {
@@ -121,7 +121,7 @@ listed AS (
     {moment(_span("start_time_unix_nano", "start_time"), 1_000_000_000)} AS started,
     TRY_CAST({_span("start_time_unix_nano", "start_time")} AS HUGEINT) AS start_ns,
     TRY_CAST({_span("end_time_unix_nano", "end_time")} AS HUGEINT) AS end_ns,
-    {_ATTRIBUTES} AS attributes
+    {_OTHER_ATTRIBUTES} AS attributes, {shaped("s.attributes", _KNOWN)} AS a
   FROM (
     SELECT *, {shaped("span", _SPAN)} AS s
     FROM (SELECT * EXCLUDE (spans), unnest(spans) AS span,
@@ -132,10 +132,10 @@ listed AS (
       AS is_call,
     {shaped("inputs", _ASKED)} AS q, {shaped("outputs", _ANSWERED)} AS o
   FROM (
-    SELECT *, {_attribute("mlflow.spanInputs")} AS inputs,
-      {_attribute("mlflow.spanOutputs")} AS outputs,
-      {first(_attribute("mlflow.spanType"), "s.span_type")} AS type
-    FROM (SELECT *, {shaped("attributes", _KNOWN)} AS a FROM spans)
+    SELECT *, {_decoded("a." + identifier(_INPUTS))} AS inputs,
+      {_decoded("a." + identifier(_OUTPUTS))} AS outputs,
+      {first(_attribute(_TYPE), "s.span_type")} AS type
+    FROM spans
   )
 ), answers AS (
   SELECT *,
@@ -172,9 +172,6 @@ _SESSION = first(metadata_of("mlflow.trace.session"), info_of("session_id"),
 _ASKED_BRIEFLY = first(info_of("request_preview", "request"), metadata_of("mlflow.traceInputs"))
 _SAID_BRIEFLY = first(info_of("response_preview", "response"), metadata_of("mlflow.traceOutputs"))
 _LATENCY = info_of("execution_duration_ms", "execution_duration", "execution_time_ms")
-_ATTRIBUTES_REST = rest(
-    "mlflow.spanInputs", "mlflow.spanOutputs", "mlflow.spanType", doc="attributes"
-)
 _INFERENCES = f"""
 WITH {TRACES}, {_SPANS}
 SELECT {PART}, {ROW},
@@ -215,16 +212,16 @@ SELECT {PART}, {ROW},
     END AS retrieved,
   CASE WHEN span IS NULL THEN TRY_CAST({_LATENCY} AS DOUBLE)
     ELSE (end_ns - start_ns) / 1e6 END AS latency_ms,
-  TRY_CAST({_attribute("mlflow.chat.tokenUsage")}.input_tokens AS BIGINT) AS input_tokens,
-  TRY_CAST({_attribute("mlflow.chat.tokenUsage")}.output_tokens AS BIGINT) AS output_tokens,
-  TRY_CAST({_attribute("mlflow.llm.cost")}.total_cost AS DOUBLE) AS cost,
+  TRY_CAST({_attribute("mlflow.chat.tokenUsage", "$.input_tokens")} AS BIGINT) AS input_tokens,
+  TRY_CAST({_attribute("mlflow.chat.tokenUsage", "$.output_tokens")} AS BIGINT) AS output_tokens,
+  TRY_CAST({_attribute("mlflow.llm.cost", "$.total_cost")} AS DOUBLE) AS cost,
   list_transform(list_filter(map_entries(TRY_CAST(i.tags AS
     MAP(VARCHAR, VARCHAR))), lambda e: NOT starts_with(e.key, 'mlflow.') AND e.value IS NOT NULL),
     lambda e: e.key || '=' || e.value) AS tags,
   CAST(json_merge_patch(coalesce(CAST({_SPAN_REST} AS JSON), '{{}}'), json_object(
     'span_type', type,
     'events', nullif(s.events, '[]'), 'links', nullif(s.links, '[]'),
-    'attributes', CAST({_ATTRIBUTES_REST} AS JSON),
+    'attributes', nullif(attributes, '{{}}'),
     'outputs', CASE WHEN is_call AND json_type(outputs) <> 'VARCHAR'
         AND (len(texts) = 1 OR len(texts) = 0 AND tools IS NOT NULL)
       THEN CASE WHEN choice IS NULL THEN outputs ELSE {_WITHOUT_ANSWER} END END,
