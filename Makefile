@@ -3,11 +3,12 @@
 #   make demo    install into .venv, write and build a demo project, serve the dashboard
 #   make test    install what the tests need, Chromium included, and run all of them
 #
-# Others: make lint, make check (lint and test), make serve, make fuzz, make feast, make oracles, make readback, make clean.
+# Others: make lint, make check (lint and test), make serve, make fuzz, make feast, make oracles, make readback,
+# make vendors, make clean.
 # PROJECT=dir is the project that `make serve` shows; PYTEST_ARGS goes to pytest.
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve test lint check docs fuzz feast oracles readback chromium clean
+.PHONY: help install demo serve test lint check docs fuzz feast oracles readback vendors chromium clean
 
 VENV ?= .venv
 PROJECT ?= data/demo
@@ -105,6 +106,13 @@ readback:
 	@$(VENV)-readback/bin/python -m pip --disable-pip-version-check -qq install --no-deps --group trl
 	$(VENV)-readback/bin/python -m pytest tests/export/readback $(PYTEST_ARGS)
 
+# Imports from the real programs. They run in an environment of their own, whose versions exclude the workbench's.
+vendors: $(VENV)/.test
+	@$(MAKE) --no-print-directory VENV=$(VENV)-vendors $(VENV)-vendors/.created
+	@$(VENV)-vendors/bin/python -m pip --disable-pip-version-check -qq install --group vendors
+	@$(VENV)-vendors/bin/python -m pip --disable-pip-version-check -qq install --no-deps --group mlflow
+	WORKBENCH_VENDORS=$(abspath $(VENV)-vendors) $(PY) -m pytest tests/vendors $(PYTEST_ARGS)
+
 # The references that are made from the contract and from the command line.
 docs: $(VENV)/.installed
 	$(PY) docs/generate.py
@@ -114,5 +122,5 @@ chromium:
 	@sh .ci/chromium.sh
 
 clean:
-	rm -rf $(VENV) $(VENV)-feast $(VENV)-oracles $(VENV)-readback .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis \
+	rm -rf $(VENV) $(VENV)-feast $(VENV)-oracles $(VENV)-readback $(VENV)-vendors .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis \
 		build dist test-results data/demo

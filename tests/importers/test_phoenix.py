@@ -422,6 +422,16 @@ def test_of_two_states_of_one_annotation_the_older_is_superseded(tmp_path: Path)
     assert [reason for rows in outcome.refused.values() for _, reason, _ in rows] == ["superseded"]
 
 
+def test_a_verdict_in_the_second_of_its_call_does_not_come_before_it(tmp_path: Path) -> None:
+    rows = [
+        annotation_of(4, updated_at="2026-03-01T12:00:00+00:00"),
+        annotation_of(5, updated_at="2026-03-01T12:00:00.125+00:00"),
+    ]
+    events = staged(write_lines(tmp_path / "a.jsonl", rows), "feedback").values()
+    times = {row["name"]: row["ts"].microsecond for row in events}
+    assert times == {"resolved": 999_999, "satisfied": 125_000}
+
+
 def test_ids_in_base64_are_the_same_ids(tmp_path: Path) -> None:
     encoded = {
         "trace_id": base64.b64encode(bytes.fromhex(TRACE)).decode(),

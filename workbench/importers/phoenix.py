@@ -192,7 +192,7 @@ UNION ALL BY NAME {_UNKNOWN}
 
 #: What an annotation and what an attribute of a span says of itself, and columns hold.
 _OWN = ("annotation_name", "identifier", "span_id", "trace_id", "session_id",
-        "updated_at", "result.score", "result.explanation", "result.label", "result", "score",
+        "result.score", "result.explanation", "result.label", "result", "score",
         "label", "explanation", "__index_level_0__")  # fmt: skip
 _VERDICT = ("name", "score", "label", "explanation", "identifier")
 
@@ -205,9 +205,13 @@ _PLAIN_ID = (
 _RESULT = json_at("result")
 _OWN_VERDICTS = f"""
 SELECT *,
-  coalesce(id || '@' || strftime(ts, '%Y-%m-%dT%H:%M:%S.%fZ'), md5(CAST(doc AS VARCHAR)))
+  -- Phoenix counts whole seconds: what it dates to one happened by its end, and not before a call
+  -- within it.
+  stored + if(stored = date_trunc('second', stored), INTERVAL 999999 MICROSECOND,
+    INTERVAL 0 MICROSECOND) AS ts,
+  coalesce(id || '@' || strftime(stored, '%Y-%m-%dT%H:%M:%S.%fZ'), md5(CAST(doc AS VARCHAR)))
     AS feedback_id,
-  CASE WHEN ts < max(ts) OVER (PARTITION BY id, span, trace, session, signal, identifier)
+  CASE WHEN stored < max(stored) OVER (PARTITION BY id, span, trace, session, signal, identifier)
     THEN 'superseded' END AS reason,
   CASE WHEN span IS NOT NULL THEN 'inference' WHEN trace IS NOT NULL THEN 'trace'
     ELSE 'session' END AS scope,
@@ -228,7 +232,7 @@ FROM (
     CASE WHEN NOT noted THEN nullif({at("identifier")}, '') END AS identifier,
     {_PLAIN_ID.format(at("user_id"))} AS user, {hex_id(at("span_id"))} AS span,
     {hex_id(at("trace_id"))} AS trace, {at("session_id")} AS session,
-    {at("document_position")} AS position, {_moment("doc", "updated_at", "created_at")} AS ts,
+    {at("document_position")} AS position, {_moment("doc", "updated_at", "created_at")} AS stored,
     json_merge_patch(doc, {_without(*_OWN)}, json_object('name',
         CASE WHEN {at("annotation_name")} IS NOT NULL THEN {at("name")} END),
       CASE WHEN json_type({_RESULT}) = 'OBJECT' THEN
