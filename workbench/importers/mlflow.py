@@ -64,9 +64,10 @@ _OTHER_ATTRIBUTES = f"""coalesce(CAST(map_from_entries(list_transform(list_filte
   lambda e: {{'k': e.key, 'v': {_decoded("e.value")}}})) AS JSON), s.attributes)"""
 _SPAN = {
     **texts_of("span_id", "parent_span_id", "parent_id", "start_time_unix_nano", "start_time",
-               "end_time_unix_nano", "end_time", "span_type"),
+               "end_time_unix_nano", "end_time", "span_type", "name",
+               "status_code", "status_message"),
     "context": texts_of("span_id"),
-    **dict.fromkeys(("attributes", "events", "links"), "JSON"),
+    **dict.fromkeys(("attributes", "events", "links", "status"), "JSON"),
 }  # fmt: skip
 _KNOWN = texts_of(
     _INPUTS, _OUTPUTS, _TYPE, "mlflow.llm.model", "mlflow.chat.tokenUsage", "mlflow.llm.cost",
@@ -156,10 +157,10 @@ _WITHOUT_ASKED = "json_merge_patch(inputs, json_object(asked, NULL))"
 _WITHOUT_ANSWER = """json_merge_patch(outputs, json_object('choices', [json_merge_patch(
   outputs -> '$.choices[0]',
   '{"message": {"content": null, "tool_calls": null, "reasoning_content": null}}')]))"""
-_SPAN_REST = rest(
-    "attributes", "context", "span_id", "trace_id", "parent_span_id", "parent_id", "span_type",
-    "events", "links", doc="span",
-)  # fmt: skip
+_SPAN_KEYS = (*_SPAN, "trace_id")
+# A span of a known shape, as almost all are, is not parsed once more.
+_SPAN_REST = f"""CASE WHEN len(list_filter(json_keys(span), lambda k: k NOT IN {_SPAN_KEYS})) > 0
+  THEN CAST({rest(*_SPAN_KEYS, doc="span")} AS JSON) END"""
 _MODEL = first(_attribute("mlflow.llm.model"), "o.model", "q.model", 'q."modelId"',
                _attribute("gen_ai.request.model"))  # fmt: skip
 _VERSION = first(
@@ -218,8 +219,9 @@ SELECT {PART}, {ROW},
   list_transform(list_filter(map_entries(TRY_CAST(i.tags AS
     MAP(VARCHAR, VARCHAR))), lambda e: NOT starts_with(e.key, 'mlflow.') AND e.value IS NOT NULL),
     lambda e: e.key || '=' || e.value) AS tags,
-  CAST(json_merge_patch(coalesce(CAST({_SPAN_REST} AS JSON), '{{}}'), json_object(
-    'span_type', type,
+  CAST(json_merge_patch(coalesce({_SPAN_REST}, '{{}}'), json_object(
+    'name', s.name, 'span_type', type, 'status', s.status, 'status_code', s.status_code,
+    'status_message', s.status_message, 'end_time_unix_nano', CAST(end_ns AS BIGINT),
     'events', nullif(s.events, '[]'), 'links', nullif(s.links, '[]'),
     'attributes', nullif(attributes, '{{}}'),
     'outputs', CASE WHEN is_call AND json_type(outputs) <> 'VARCHAR'
