@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import math
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -296,6 +297,9 @@ def readings(leaf: Any) -> set[tuple[str, Any]]:
 
 def _instants(number: float) -> Iterator[tuple[str, int]]:
     """The times in this century that a number of (milli-, micro-, nano-)seconds may be."""
+    # An id in hex may read as a number: 12e3456 is infinite.
+    if not math.isfinite(number):
+        return
     for per_second in (1, 1_000, 1_000_000, 1_000_000_000):
         micros = (
             number * 1_000_000 // per_second
