@@ -13,7 +13,7 @@ import duckdb
 import pyarrow as pa
 
 #: Characters of texts in one piece, about.
-CHARACTERS = 20_000_000
+CHARACTERS = 10_000_000
 
 #: SQL of whether the inference ``t`` may be wanted, from its time alone. A condition reaches the
 #: lake where a join does not, and then most of its row groups are not read.

@@ -118,7 +118,7 @@ def _files(
     connection: duckdb.DuckDBPyConnection, parts: Sequence[Part], kind: str
 ) -> Mapping[int, End]:
     """Add the rows of files of one kind to `RECORDS`, and what cannot be read to the refused."""
-    read = {"json": jsonl.stage, "csv": csv.stage, "parquet": parquet.stage}[kind]
+    read = {"json": jsonl.objects, "csv": csv.stage, "parquet": parquet.stage}[kind]
     staged = read(connection, parts)
     doc = RAW
     if kind != "json":
@@ -129,6 +129,9 @@ def _files(
         f"FROM (SELECT {PART}, {ROW}, {RAW}, CAST({doc} AS JSON) AS d FROM {staged.relation})"
     )
     connection.execute(f"INSERT INTO {_REFUSED} SELECT * FROM {staged.refused}")
+    # What was copied would stay beside the copy while the vendor's query runs.
+    if kind != "parquet":
+        connection.execute(f"DROP TABLE {staged.relation}")
     return staged.ends
 
 
@@ -288,6 +291,12 @@ def json_at(*keys: str, doc: str = "doc") -> str:
     """SQL of a value of a document as JSON; NULL where it is missing, JSON's null where it is."""
     path = "$" + "".join("." + json.dumps(key) for key in keys)
     return f"({doc} -> {literal(path)})"
+
+
+def member(value: str, key: str) -> str:
+    """SQL of the member of a JSON object under a key that is an SQL value; any key will do."""
+    pointer = f"'/' || replace(replace({key}, '~', '~0'), '/', '~1')"
+    return f"json_extract({value}, {pointer})"
 
 
 def first(*values: str) -> str:

@@ -1,15 +1,16 @@
 """Argilla: records with responses and suggestions, as ``records.to_json`` writes them.
 
-A response of a user to a question is an event on the inference that the record is about: its ``id``,
-or ``request_id`` in its metadata. A suggestion is one of a model. A text corrects the output, unless
-its question is called a comment. Argilla does not write down when somebody answered: the time is
-that of the record where it has one, else there is none, and the source needs ``clock = "none"``.
+A response of a user to a question is an event on the inference that the record is about: its
+``id``, or ``request_id`` in its metadata. A suggestion is one of a model. A text corrects the
+output, unless its question is called a comment. Argilla does not write down when somebody
+answered: the time is that of the record where it has one, else there is none, and the source needs
+``clock = "none"``.
 """
 
 from __future__ import annotations
 
 from workbench.importers import PART, RAW, ROW, Head, Importer
-from workbench.importers._records import RECORDS, at, elements, first, json_at, rest, stager
+from workbench.importers._records import RECORDS, at, elements, first, json_at, member, rest, stager
 
 _REQUEST = first(at("metadata", "request_id"), at("id"), at("_server_id"))
 _IS_RECORD = f"json_type({json_at('fields')}) = 'OBJECT' AND {_REQUEST} IS NOT NULL"
@@ -42,7 +43,7 @@ def _asked(kind: str) -> str:
     """SQL of each question of a record that has answers of a kind, with what was answered."""
     value = json_at(kind)
     return f"""
-SELECT *, (({value}) -> ('$."' || question || '"')) AS given FROM (
+SELECT *, {member(value, "question")} AS given FROM (
   SELECT *, unnest(json_keys({value})) AS question FROM known
   WHERE json_type({value}) = 'OBJECT')
 """

@@ -40,6 +40,25 @@ _LINES, _REFUSED, _ROWS = "jsonl_lines", "jsonl_refused", "jsonl_rows"
 
 def stage(connection: duckdb.DuckDBPyConnection, parts: Sequence[Part], table: str = "") -> Staged:
     """Stage the rows of files; the same for every table."""
+    return finish(connection, _read(connection, parts))
+
+
+def objects(connection: duckdb.DuckDBPyConnection, parts: Sequence[Part]) -> Staged:
+    """Stage the objects of files as their texts alone: without columns."""
+    ends = _read(connection, parts)
+    _refuse_others(connection)
+    return Staged(
+        relation=_LINES,
+        refused=_REFUSED,
+        columns={},
+        infer=lambda: {},
+        native=False,
+        ends=ends,
+    )
+
+
+def _read(connection: duckdb.DuckDBPyConnection, parts: Sequence[Part]) -> dict[int, End]:
+    """Read the lines of files, and where each file ended."""
     begin(connection)
     ends: dict[int, End] = {}
     tails: list[tuple[int, int, str, int, bool]] = []
@@ -60,7 +79,7 @@ def stage(connection: duckdb.DuckDBPyConnection, parts: Sequence[Part], table: s
             _unwrap(connection, part, ends, tails)
     for number, row, text, end, broken in tails:
         ends[number] = _tail(connection, ends[number], number, row, text, end, broken)
-    return finish(connection, ends)
+    return ends
 
 
 def begin(connection: duckdb.DuckDBPyConnection) -> None:
@@ -86,12 +105,7 @@ def unreadable(connection: duckdb.DuckDBPyConnection, part: Part, what: str) -> 
 
 def finish(connection: duckdb.DuckDBPyConnection, ends: Mapping[int, End]) -> Staged:
     """Split the lines into columns; what is no object is refused."""
-    connection.execute(
-        f"INSERT INTO {_REFUSED} SELECT {PART}, {ROW}, "
-        f"CASE WHEN bad_utf8 THEN 'not_utf8' ELSE 'not_json' END, NULL, {RAW} "
-        f"FROM {_LINES} WHERE bad_utf8 OR {_NOT_AN_OBJECT}"
-    )
-    connection.execute(f"DELETE FROM {_LINES} WHERE bad_utf8 OR {_NOT_AN_OBJECT}")
+    _refuse_others(connection)
     keys = [
         row[0]
         for row in connection.execute(
@@ -108,6 +122,16 @@ def finish(connection: duckdb.DuckDBPyConnection, ends: Mapping[int, End]) -> St
         native=False,
         ends=ends,
     )
+
+
+def _refuse_others(connection: duckdb.DuckDBPyConnection) -> None:
+    """Refuse the lines that are no objects."""
+    connection.execute(
+        f"INSERT INTO {_REFUSED} SELECT {PART}, {ROW}, "
+        f"CASE WHEN bad_utf8 THEN 'not_utf8' ELSE 'not_json' END, NULL, {RAW} "
+        f"FROM {_LINES} WHERE bad_utf8 OR {_NOT_AN_OBJECT}"
+    )
+    connection.execute(f"DELETE FROM {_LINES} WHERE bad_utf8 OR {_NOT_AN_OBJECT}")
 
 
 # json_type raises on what is not JSON, and AND does not promise to stop early: hence CASE.

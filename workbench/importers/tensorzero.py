@@ -10,7 +10,7 @@ are the traces.
 from __future__ import annotations
 
 from workbench.importers import PART, RAW, ROW, Head, Importer
-from workbench.importers._records import RECORDS, at, elements, first, json_at, rest, stager
+from workbench.importers._records import RECORDS, at, elements, first, json_at, member, rest, stager
 
 _ID = f"coalesce({at('id')}, {at('inference_id')})"
 _KIND = f"""CASE
@@ -76,10 +76,11 @@ _CALLS = f"""nullif(CAST(to_json(list_transform({_of_type(_BLOCKS, "tool_call")}
   AS VARCHAR), '[]')"""
 _THOUGHTS = f"""nullif(array_to_string(
   list_transform({_of_type(_BLOCKS, "thought")}, lambda b: (b ->> '$.text')), E'\\n\\n'), '')"""
-_TAGS = """list_concat(['function=' || (doc ->> '$.function_name')],
+_TAG_VALUE = member("(doc -> '$.tags')", "k")
+_TAGS = f"""list_concat(['function=' || (doc ->> '$.function_name')],
   CASE WHEN json_type(doc -> '$.tags') = 'OBJECT'
     THEN list_transform(json_keys(doc -> '$.tags'),
-      lambda k: k || '=' || coalesce(json_extract_string((doc -> '$.tags'), '$."' || k || '"'), ''))
+      lambda k: k || '=' || coalesce(({_TAG_VALUE} ->> '$'), ''))
     ELSE [] END)"""
 
 _TAKEN = (
@@ -202,9 +203,15 @@ def _holds(head: Head) -> frozenset[str]:
         return frozenset({"inferences"})
     if {"id", "input", "output"} <= keys and "inference_data" in head.path.name.lower():
         return frozenset({"inferences"})
-    target = {"target_id", "value"} <= keys and keys & {"metric_name", "target_type"}
-    own = {"id", "inference_id", "value", "tags", "timestamp", "snapshot_hash"}
-    if target or ({"id", "inference_id", "value"} <= keys <= own):
+    own = {"id", "value", "tags", "timestamp", "snapshot_hash"}
+    metric = (
+        {"id", "target_id", "metric_name", "value"} <= keys <= own | {"target_id", "metric_name"}
+    )
+    comment = (
+        {"id", "target_id", "target_type", "value"} <= keys <= own | {"target_id", "target_type"}
+    )
+    demonstration = {"id", "inference_id", "value"} <= keys <= own | {"inference_id"}
+    if metric or comment or demonstration:
         return frozenset({"feedback"})
     return frozenset()
 
