@@ -321,7 +321,7 @@ def _refuse(index: int, entry: Entry, fault: Fault) -> Refused:
 
 def _quarantined(stream: str, one: Refused, now: str, sender: str) -> bytes:
     first = one.faults[0]
-    return orjson.dumps(
+    line: bytes = orjson.dumps(
         {
             "received_at": now,
             "sender": sender,
@@ -332,6 +332,7 @@ def _quarantined(stream: str, one: Refused, now: str, sender: str) -> bytes:
             "raw": one.raw,
         }
     )
+    return line
 
 
 def _answer(sums: Sums) -> Response:
