@@ -29,7 +29,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Any:
         pytest.skip("the environment of other systems is absent: make vendors")
 
     def live(part: str) -> None:
-        subprocess.run([python, WORLD, folder, part], check=True, capture_output=True)
+        subprocess.run([python, WORLD, folder, part], check=True, capture_output=True, cwd=folder)
 
     live("first")
     database = folder / "mlflow.db"
