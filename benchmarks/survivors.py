@@ -232,6 +232,7 @@ def track_mlflow(world: dict[str, Any], folder: Path) -> dict[str, list[Vote]]:
     from mlflow.exceptions import MlflowException
 
     mlflow.set_tracking_uri(f"sqlite:///{folder / 'mlflow.db'}")
+    mlflow.create_experiment("survivors", artifact_location=(folder / "artifacts").as_uri())
     mlflow.set_experiment("survivors")
     early, known = split(world)
     traces: dict[str, str] = {}
