@@ -75,6 +75,32 @@ def test_a_table_is_read_whole_and_read_on(folder: Path) -> None:
     assert not any(project.ingest()["rows"].values())
 
 
+def test_another_mapping_and_a_snapshot_of_facts_lose_no_row(tmp_path: Path) -> None:
+    _run(
+        tmp_path / "app.db",
+        "CREATE TABLE calls (id TEXT, at TEXT, who TEXT)",
+        "INSERT INTO calls VALUES ('r1', '2026-01-01T00:00:00Z', 'ann'), "
+        "('r2', '2026-01-01T00:00:01Z', 'bob')",
+        "CREATE TABLE votes (call TEXT, at TEXT, n INTEGER)",
+        "INSERT INTO votes VALUES ('r1', '2026-01-01T01:00:00Z', 5)",
+        "CREATE TABLE people (who TEXT, tier TEXT)",
+        "INSERT INTO people VALUES ('ann', 'pro'), ('bob', 'free')",
+    )
+    config = CONFIG.replace('id", ts', 'id", user_id = "who", ts') + (
+        "[context.person]\nsource = 'app.db'\ntable = 'people'\njoin = 'lookup'\n"
+        "on = { user_id = 'who' }\n"
+    )
+    tiers = "SELECT request_id, person.tier AS tier FROM enriched_inferences ORDER BY 1"
+    for also, expected in (("", ["pro", "free"]), (", channel = \"'web'\"", ["pro", "gold"])):
+        (tmp_path / "workbench.toml").write_text(config.replace('"who", ts', f'"who"{also}, ts'))
+        project = workbench.open(tmp_path)
+        project.build()
+        assert [row["tier"] for row in project.sql(tiers).table.to_pylist()] == expected
+        assert project.status()["received"] == 1
+        assert project.status()["inferences"]["received"] == 2
+        _run(tmp_path / "app.db", "UPDATE people SET tier = 'gold' WHERE who = 'bob'")
+
+
 def test_every_digit_is_kept(folder: Path) -> None:
     with duckdb.connect() as connection:
         part = Part(number=0, path=folder / "app.db", name="app.db", table="calls")

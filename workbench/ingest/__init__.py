@@ -8,7 +8,7 @@ between two commits is completed by the next one, and nothing is written twice.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 
 import duckdb
@@ -31,7 +31,7 @@ from workbench.ingest.commit import (
 )
 from workbench.ingest.files import Reading, find, plan
 from workbench.ingest.forgotten import leave_out
-from workbench.ingest.records import Record
+from workbench.ingest.records import Record, live
 from workbench.lake import Lake
 from workbench.project import Context, Project, Source
 
@@ -90,11 +90,13 @@ def ingest(project: Project, *, narrate: Callable[[str], None] = lambda _: None)
                 continue
             readings = plan(source, files, records)
             context = contexts.get(source.table)
+            counted = {record.ingest_id for record in live(records)}
+            counted -= {number for reading in readings for number in reading.replaces}
             batches = list(_batches(source, readings))
             for place, batch in enumerate(batches):
                 own = known.setdefault(_form(source, batch[0].importer.name), {})
                 try:
-                    _read(connection, lake, source, context, batch, own, report, narrate)
+                    _read(connection, lake, source, context, batch, counted, own, report, narrate)
                 except ConfigError:
                     # A column may be in later files only; a mapping is wrong if it is in none.
                     if place + 1 == len(batches):
@@ -102,7 +104,7 @@ def ingest(project: Project, *, narrate: Callable[[str], None] = lambda _: None)
                     for later in batches[place + 1 :]:
                         theirs = known.setdefault(_form(source, later[0].importer.name), {})
                         theirs |= _columns_of(connection, later, source)
-                    _read(connection, lake, source, context, batch, own, report, narrate)
+                    _read(connection, lake, source, context, batch, counted, own, report, narrate)
     finally:
         connection.close()
     return report
@@ -164,11 +166,12 @@ def _read(
     source: Source,
     context: Context | None,
     batch: Sequence[Reading],
+    counted: Set[int],
     known: dict[str, str],
     report: Report,
     narrate: Callable[[str], None],
 ) -> None:
-    """Stage, check and commit one batch."""
+    """Stage, check and commit one batch; `counted` are the earlier readings whose rows count."""
     commit = begin(connection, lake, source, batch)
     to_read = _parts(source, batch)
     importer = batch[0].importer
@@ -193,7 +196,7 @@ def _read(
             f"reason AS {mapping.REASON}, field AS {mapping.FIELD} FROM {staged.refused} LIMIT 0"
         )
     if importer.again:
-        leave_out_known(commit, staged.refused)
+        leave_out_known(commit, staged.refused, counted)
     erased = leave_out(connection, commit.lake.state, staged.refused)
     if erased:
         report.notes.append(f"{source.table}: {erased:,} rows of erased users were left out")

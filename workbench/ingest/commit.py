@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -103,13 +103,25 @@ def begin(
 _OWN = {PART, ROW, RAW, mapping.REASON, mapping.FIELD, mapping.NO_ZONE, "__bad"}
 
 
-def leave_out_known(commit: Commit, refused: str) -> None:
+def leave_out_known(commit: Commit, refused: str, counted: Set[int]) -> None:
     """Leave out what the lake has of these files: a database still holds what was read before.
 
     A row is known if it is the same in every field; one that changed is received as it now is.
+
+    Parameters
+    ----------
+    commit
+        The batch.
+    refused
+        Relation of what could not be read.
+    counted
+        The readings whose rows count, without those that the batch takes the place of.
     """
+    if not counted:
+        return
     connection, checked = commit.connection, mapping.CHECKED
     files = ", ".join(literal(name) for name in commit.names.values())
+    files += f") AND ingest_id IN ({', '.join(map(str, sorted(counted)))}"
     rows = commit.lake.relation(commit.table)
     if rows is not None:
         columns = set(engine.columns_of(connection, checked)) - _OWN

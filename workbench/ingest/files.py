@@ -298,11 +298,13 @@ def _continue(
     if last is None:
         return reading
     unread = last.offset_end == 0 and last.size > 0
+    # A database that has changed since, under another mapping, still holds what it held.
+    remapped = reading.importer.again and last.mapping_id != source.mapping_id
     moved_in = last.in_place != source.in_place and (last.stat_size, last.mtime_ns) == (
         reading.stat_size,
         reading.mtime_ns,
     )
-    if unread or moved_in or source.table.startswith("context_"):
+    if unread or moved_in or remapped or source.table.startswith("context_"):
         # A context file that was written anew is a new snapshot of the same facts.
         return replace(reading, replaces=family(last, records))
     return reading
