@@ -64,6 +64,14 @@ def json_path(key: str) -> str:
     return pointer.replace("\0", "' || chr(0) || '")
 
 
+def json_pointer(key: str) -> str:
+    """SQL of the pointer to the member of a JSON object under `key`, an SQL value.
+
+    A JSONPath cannot name every key.
+    """
+    return f"'/' || replace(replace({key}, '~', '~0'), '/', '~1')"
+
+
 def columns_of(connection: duckdb.DuckDBPyConnection, relation: str) -> dict[str, str]:
     """Names and types of the columns of a relation or parenthesised query."""
     rows = connection.execute(f"DESCRIBE SELECT * FROM {relation}").fetchall()

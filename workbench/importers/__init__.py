@@ -90,6 +90,19 @@ class StagedColumn:
     json: str
 
 
+def typed_columns(types: Mapping[str, str]) -> dict[str, StagedColumn]:
+    """Columns whose values have their types already, by name and type."""
+    return {
+        name: StagedColumn(
+            type=dtype,
+            text=engine.identifier(name),
+            typed=engine.identifier(name),
+            json=f"to_json({engine.identifier(name)})",
+        )
+        for name, dtype in types.items()
+    }
+
+
 @dataclass(frozen=True, kw_only=True)
 class Staged:
     """The rows of some parts, readable in DuckDB until the batch ends.

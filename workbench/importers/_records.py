@@ -38,6 +38,7 @@ from workbench.importers import (
     parquet,
     refuse,
     refused_table,
+    typed_columns,
 )
 from workbench.importers._bytes import Stream
 
@@ -214,16 +215,7 @@ def _rows(connection: duckdb.DuckDBPyConnection, query: str) -> dict[str, Staged
             f"FROM {_ROWS} WHERE reason IS NOT NULL"
         )
         connection.execute(f"DELETE FROM {_ROWS} WHERE reason IS NOT NULL")
-    return {
-        name: StagedColumn(
-            type=dtype,
-            text=identifier(name),
-            typed=identifier(name),
-            json=f"to_json({identifier(name)})",
-        )
-        for name, dtype in types.items()
-        if name not in own
-    }
+    return typed_columns({name: dtype for name, dtype in types.items() if name not in own})
 
 
 def head_of(path: Path) -> Head:
@@ -291,12 +283,6 @@ def json_at(*keys: str, doc: str = "doc") -> str:
     """SQL of a value of a document as JSON; NULL where it is missing, JSON's null where it is."""
     path = "$" + "".join("." + json.dumps(key) for key in keys)
     return f"({doc} -> {literal(path)})"
-
-
-def member(value: str, key: str) -> str:
-    """SQL of the member of a JSON object under a key that is an SQL value; any key will do."""
-    pointer = f"'/' || replace(replace({key}, '~', '~0'), '/', '~1')"
-    return f"json_extract({value}, {pointer})"
 
 
 def first(*values: str) -> str:

@@ -9,8 +9,9 @@ answered: the time is that of the record where it has one, else there is none, a
 
 from __future__ import annotations
 
+from workbench.engine import json_pointer
 from workbench.importers import PART, RAW, ROW, Head, Importer
-from workbench.importers._records import RECORDS, at, elements, first, json_at, member, rest, stager
+from workbench.importers._records import RECORDS, at, elements, first, json_at, rest, stager
 
 _REQUEST = first(at("metadata", "request_id"), at("id"), at("_server_id"))
 _IS_RECORD = f"json_type({json_at('fields')}) = 'OBJECT' AND {_REQUEST} IS NOT NULL"
@@ -43,7 +44,7 @@ def _asked(kind: str) -> str:
     """SQL of each question of a record that has answers of a kind, with what was answered."""
     value = json_at(kind)
     return f"""
-SELECT *, {member(value, "question")} AS given FROM (
+SELECT *, json_extract({value}, {json_pointer("question")}) AS given FROM (
   SELECT *, unnest(json_keys({value})) AS question FROM known
   WHERE json_type({value}) = 'OBJECT')
 """

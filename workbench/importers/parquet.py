@@ -19,6 +19,7 @@ from workbench.importers import (
     StagedColumn,
     refuse,
     refused_table,
+    typed_columns,
 )
 
 _REFUSED, _ROWS = "parquet_refused", "parquet_rows"
@@ -56,11 +57,7 @@ def stage(connection: duckdb.DuckDBPyConnection, parts: Sequence[Part], table: s
             f"s.file_row_number + 1 AS {ROW}, NULL::VARCHAR AS {RAW}{listed} "
             f"FROM {source} s JOIN (VALUES {numbers}) n(file, number) ON s.__file = n.file"
         )
-        for name, dtype in types.items():
-            column = engine.identifier(name)
-            columns[name] = StagedColumn(
-                type=dtype, text=column, typed=column, json=f"to_json({column})"
-            )
+        columns = typed_columns(types)
     else:
         connection.execute(
             f"CREATE OR REPLACE VIEW {_ROWS} AS SELECT NULL::INTEGER AS {PART}, "

@@ -9,8 +9,9 @@ are the traces.
 
 from __future__ import annotations
 
+from workbench.engine import json_pointer
 from workbench.importers import PART, RAW, ROW, Head, Importer
-from workbench.importers._records import RECORDS, at, elements, first, json_at, member, rest, stager
+from workbench.importers._records import RECORDS, at, elements, first, json_at, rest, stager
 
 _ID = f"coalesce({at('id')}, {at('inference_id')})"
 _KIND = f"""CASE
@@ -76,11 +77,11 @@ _CALLS = f"""nullif(CAST(to_json(list_transform({_of_type(_BLOCKS, "tool_call")}
   AS VARCHAR), '[]')"""
 _THOUGHTS = f"""nullif(array_to_string(
   list_transform({_of_type(_BLOCKS, "thought")}, lambda b: (b ->> '$.text')), E'\\n\\n'), '')"""
-_TAG_VALUE = member("(doc -> '$.tags')", "k")
 _TAGS = f"""list_concat(['function=' || (doc ->> '$.function_name')],
   CASE WHEN json_type(doc -> '$.tags') = 'OBJECT'
     THEN list_transform(json_keys(doc -> '$.tags'),
-      lambda k: k || '=' || coalesce(({_TAG_VALUE} ->> '$'), ''))
+      lambda k: k || '=' ||
+        coalesce(json_extract_string((doc -> '$.tags'), {json_pointer("k")}), ''))
     ELSE [] END)"""
 
 _TAKEN = (

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from workbench.engine import literal
+from workbench.engine import json_pointer, literal
 
 #: Times outside of these years are taken for a wrong unit or a default, not for a time.
 EARLIEST, LATEST = "1990-01-01", "2100-01-01"
@@ -31,8 +31,7 @@ _STRPTIME = [
 ]
 
 
-#: JSON pointer to the member whose key is `k`; a JSONPath cannot name every key.
-_MEMBER = "'/' || replace(replace(k, '~', '~0'), '/', '~1')"
+_MEMBER = json_pointer("k")
 
 
 @dataclass(frozen=True)

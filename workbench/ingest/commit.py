@@ -99,10 +99,6 @@ def begin(
     )
 
 
-#: Columns of a staged and checked row that are not what its source said.
-_OWN = {PART, ROW, RAW, mapping.REASON, mapping.FIELD, mapping.NO_ZONE, "__bad"}
-
-
 def leave_out_known(commit: Commit, refused: str, counted: Set[int]) -> None:
     """Leave out what the lake has of these files: a database still holds what was read before.
 
@@ -124,7 +120,7 @@ def leave_out_known(commit: Commit, refused: str, counted: Set[int]) -> None:
     files += f") AND ingest_id IN ({', '.join(map(str, sorted(counted)))}"
     rows = commit.lake.relation(commit.table)
     if rows is not None:
-        columns = set(engine.columns_of(connection, checked)) - _OWN
+        columns = set(engine.columns_of(connection, checked)) - mapping.OWN
         columns &= set(engine.columns_of(connection, rows))
         packed = ", ".join(f"{identifier(n)} := {identifier(n)}" for n in sorted(columns))
         content = f"md5(CAST(to_json(struct_pack({packed})) AS VARCHAR))"
@@ -179,7 +175,7 @@ def commit_rows(commit: Commit) -> int:
     base = commit.lake.last_row_id(commit.table)
     columns = engine.columns_of(commit.connection, mapping.CHECKED)
     stamps = f", now() AS ingested_at, c.{RAW} AS raw" if commit.table == "feedback" else ""
-    listed = "".join(f", c.{identifier(name)}" for name in columns if name not in _OWN)
+    listed = "".join(f", c.{identifier(name)}" for name in columns if name not in mapping.OWN)
     rows = (
         f"SELECT {base} + row_number() OVER () AS row_id, v.ingest_id, v.name AS source_file, "
         f"c.{ROW} AS source_row{stamps}{listed} FROM {mapping.CHECKED} c "

@@ -16,7 +16,7 @@ import duckdb
 from workbench import engine
 from workbench.engine import identifier, literal
 from workbench.errors import DataError
-from workbench.importers import PART, RAW, ROW, Staged, StagedColumn
+from workbench.importers import PART, RAW, ROW, Staged, typed_columns
 from workbench.ingest import mapping
 from workbench.ingest.base import Base, base_of
 from workbench.ingest.forgotten import FILE, ids_among
@@ -101,10 +101,9 @@ def rows(
         If a file is not what it was when it was read.
     """
     source = project.inferences
-    starts = accumulate((r.next_row - 1 for r in register if r.in_place), initial=_FIRST_ROW)
-    first = {
-        r.ingest_id: n for r, n in zip([r for r in register if r.in_place], starts, strict=False)
-    }
+    stayed = [r for r in register if r.in_place]
+    starts = accumulate((r.next_row - 1 for r in stayed), initial=_FIRST_ROW)
+    first = {r.ingest_id: n for r, n in zip(stayed, starts, strict=False)}
     records = [r for r in live(register) if r.in_place and r.size > 0 and r.next_row > 1]
     records = [r for r in records if r.previous is None or r.replaces]
     if not records:
@@ -126,8 +125,7 @@ def rows(
     base = base_of(connection, source, staged, {}, {})
     checked = mapping.checked(connection, source, base)
     columns = engine.columns_of(connection, f"({checked})")
-    own = {PART, ROW, RAW, mapping.REASON, mapping.FIELD, mapping.NO_ZONE, "__bad"}
-    kept = [name for name in columns if name not in own]
+    kept = [name for name in columns if name not in mapping.OWN]
     listed = "".join(f", c.{identifier(name)}" for name in kept)
     places = ", ".join(
         f"({n}, {r.ingest_id}, {first[r.ingest_id]}, {literal(r.source_file)})"
@@ -176,15 +174,7 @@ def _staged(connection: duckdb.DuckDBPyConnection, files: Sequence[str]) -> Stag
     types = engine.columns_of(connection, source)
     types.pop("__file")
     listed = "".join(f", s.{identifier(name)}" for name in types)
-    columns = {
-        name: StagedColumn(
-            type=dtype,
-            text=identifier(name),
-            typed=identifier(name),
-            json=f"to_json({identifier(name)})",
-        )
-        for name, dtype in types.items()
-    }
+    columns = typed_columns(types)
     place = "0" if len(files) == 1 else f"list_position({paths}, s.__file) - 1"
     return Staged(
         relation=f"(SELECT {place} AS {PART}, s.file_row_number + 1 AS {ROW}, "

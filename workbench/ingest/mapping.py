@@ -23,6 +23,8 @@ from workbench.project import Source
 REASON, FIELD, FLAGS = "__reason", "__field", "flags"
 CHECKED = "checked_rows"
 NO_ZONE = "__no_zone"
+#: Columns of a checked row that are not what its source said.
+OWN = {PART, ROW, RAW, REASON, FIELD, NO_ZONE, "__bad"}
 
 #: Texts in which blanks mean that there is no value.
 _KEYS = {
