@@ -216,9 +216,11 @@ class _Stopwatch:
 def _attribute(compiled: Parts, project: Project, tables: dict[str, LakeTable]) -> None:
     events.aliases(compiled.connection, project, tables.get("aliases"))
     aliases = project.aliases is not None
+    logged = ["narrow.feedback", "narrow.inferences", *(["narrow.aliases"] if aliases else [])]
+    compiled.run(parts.clocks, logged, aliases=aliases)
     compiled.run(
         parts.attribute,
-        ["narrow.feedback", "narrow.inferences", *(["narrow.aliases"] if aliases else [])],
+        [*logged, "narrow.clocks"],
         fallback=project.fallback,
         window=project.window,
         aliases=aliases,
@@ -296,5 +298,6 @@ def _enrich(
             f"CREATE TABLE narrow.contexts AS SELECT request_id, {listed} "
             f"FROM narrow.inferences {others}"
         )
-    compiled.run(parts.views, ["narrow.inferences", "narrow.enriched_inferences", *logged])
+    compiled.run(parts.traces, ["narrow.inferences", *logged])
+    compiled.run(parts.judgements, ["narrow.enriched_inferences", *logged[:2], "rewarded"])
     return reports

@@ -44,6 +44,20 @@ def scored(
     scope.make("scored", events, f"SELECT * EXCLUDE ({', '.join(own)}) FROM ({{}})")
 
 
+def clocks(scope: Scope, *, aliases: bool) -> None:
+    """Make ``narrow.clocks``."""
+    scope.make("narrow.clocks", attribution.clocks(*_asked(scope, aliases=aliases)))
+
+
+def _asked(scope: Scope, *, aliases: bool) -> tuple[ir.Table, ir.Table, ir.Table | None]:
+    """What attribution reads of events, inferences and aliases."""
+    feedback = scope.tables["narrow.feedback"].select(
+        *attribution.EVENT_COLUMNS, *attribution.CLOCK_COLUMNS
+    )
+    logged = scope.tables["narrow.inferences"].select(*attribution.INFERENCE_COLUMNS)
+    return feedback, logged, scope.tables["narrow.aliases"] if aliases else None
+
+
 def attribute(
     scope: Scope,
     *,
@@ -54,15 +68,10 @@ def attribute(
     discount: float,
     correct_clocks: bool,
 ) -> None:
-    """Make ``narrow.clocks``, ``narrow.attribution`` and ``narrow.credits``."""
-    feedback = scope.tables["narrow.feedback"].select(
-        *attribution.EVENT_COLUMNS, *attribution.CLOCK_COLUMNS
-    )
-    logged = scope.tables["narrow.inferences"].select(*attribution.INFERENCE_COLUMNS)
-    others = scope.tables["narrow.aliases"] if aliases else None
-    skews = scope.make("narrow.clocks", attribution.clocks(feedback, logged, others))
+    """Make ``narrow.attribution`` and ``narrow.credits``."""
+    feedback, logged, others = _asked(scope, aliases=aliases)
     if correct_clocks:
-        feedback = attribution.corrected(feedback, skews)
+        feedback = attribution.corrected(feedback, scope.tables["narrow.clocks"])
     numbers = itertools.count()
     found = attribution.attribute(
         feedback,
@@ -210,9 +219,8 @@ def enriching(
     scope.make("enriching", enriched.drop("__touched"), kind=kind)
 
 
-def views(scope: Scope) -> None:
-    """Make ``narrow.enriched_steps`` and ``narrow.enriched_feedback``."""
-    _steps(scope)
+def judgements(scope: Scope) -> None:
+    """Make ``narrow.enriched_feedback``."""
     tables = scope.tables
     rewards = tables["rewarded"].filter(lambda t: t["main"])
     rewards = rewards.select(__event="feedback_id", __reward="reward")
@@ -224,7 +232,7 @@ def views(scope: Scope) -> None:
     scope.make("narrow.enriched_feedback", view)
 
 
-def _steps(scope: Scope) -> ir.Table:
+def traces(scope: Scope) -> None:
     """Make ``narrow.enriched_steps``, without the wide columns."""
     tables = scope.tables
     judged = tables["rewarded"]
@@ -239,4 +247,4 @@ def _steps(scope: Scope) -> ir.Table:
         usable.filter(usable["main"]).semi_join(wide, "feedback_id"),
         tables["narrow.labels"],
     )
-    return scope.make("narrow.enriched_steps", found)
+    scope.make("narrow.enriched_steps", found)
