@@ -23,7 +23,7 @@ from workbench.build import contexts as build_contexts
 from workbench.build.lock import writing
 from workbench.build.names import joined as joined_as
 from workbench.build.names import private_columns
-from workbench.build.sources import LakeTable, open_table, with_rows_in_place
+from workbench.build.sources import LakeTable, contract_relation, open_table, with_rows_in_place
 from workbench.compiled import Parts
 from workbench.engine import literal
 from workbench.errors import DataError
@@ -34,7 +34,7 @@ from workbench.lake import Lake
 from workbench.project import CONFIG_NAME, Project
 
 #: Number of the layout of a build's tables and views. A build of another number is made anew.
-LAYOUT = 2
+LAYOUT = 3
 
 
 def build(
@@ -165,8 +165,8 @@ def _make(
         events.readings(
             connection, [(name, r.ingest_id) for name, r, _ in register], replaced, continued
         )
-        events.inferences(compiled, project, tables["inferences"])
-        events.feedback(compiled, project, tables["feedback"])
+        events.inferences(compiled, _received(project, tables["inferences"]))
+        events.feedback(compiled, project, _received(project, tables["feedback"]))
         clock("sort out")
         _attribute(compiled, project, tables)
         clock("attribute")
@@ -211,6 +211,10 @@ class _Stopwatch:
         now = time.perf_counter()
         self._seconds[stage] = now - self._last
         self._last = now
+
+
+def _received(project: Project, table: LakeTable) -> str:
+    return events.live(contract_relation(project, table))
 
 
 def _attribute(compiled: Parts, project: Project, tables: dict[str, LakeTable]) -> None:

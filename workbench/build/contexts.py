@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -33,7 +33,7 @@ from workbench.project import Context, Project
 
 
 def join_all(
-    compiled: Parts, project: Project, tables: dict[str, LakeTable], as_of: str | None
+    compiled: Parts, project: Project, tables: Mapping[str, LakeTable], as_of: str | None
 ) -> dict[str, Any]:
     """Join each context to the narrow inferences, as a table of its own; a report of each.
 
@@ -47,64 +47,88 @@ def join_all(
         inferences.
     """
     connection = compiled.connection
-    logged = "narrow.inferences"
-    columns = engine.columns_of(connection, logged)
-    rows = engine.scalar(connection, "SELECT count(*) FROM narrow.inferences")
-    moment = None if as_of is None else datetime.fromisoformat(as_of)
-    foreign = contexts.foreign()
+    rows = int(engine.scalar(connection, "SELECT count(*) FROM narrow.inferences"))
     reports = {}
     for context in project.contexts:
-        join = contexts.get(context.join)
-        times = {option: time_column(option) for option in context.times}
-        if context.log is None:
-            taken = facts.prepare(connection, context, tables.get(context.table))
-        else:
-            taken, times = log_facts.prepare(connection, context, project, tables)
-        spec = JoinSpec(
-            name=context.name,
-            keys=tuple((left, key_column(n)) for n, (left, _) in enumerate(context.on)),
-            facts=taken,
-            order=facts.ORDER,
-            times=times,
-            options=context.options,
-        )
-        known = facts.relation(context)
-        others = [join] if join in foreign else []
-        compiled.run(parts.refused, [known], others, join=context.join, spec=spec, known=known)
-        _refuse(connection, context)
-        wide = [name for name in join.reads(spec) if name not in columns]
-        if wide:
-            listed = ", ".join(identifier(name) for name in wide)
-            connection.execute(
-                f"CREATE OR REPLACE TEMP VIEW wide_columns AS SELECT row_id AS lake_row, {listed} "
-                f"FROM {contract_relation(project, tables['inferences'])}"
-            )
-        read = [logged, known, *(["wide_columns"] if wide else [])]
-        if join.compute is not None:
-            read.append(_compute(compiled, project, join, replace(spec, as_of=moment), read))
-        compiled.run(
-            parts.join,
-            read,
-            others,
-            join=context.join,
-            spec=spec,
-            read=read,
-            wide=wide,
-            clock=as_of is not None,
-            # In the text only where somebody else's code may look at it.
-            as_of=as_of if others else None,
-        )
-        found = identifier(joined(context.name))
-        after = engine.scalar(connection, f"SELECT count(*) FROM {found}")
+        spec = prepare(connection, project, tables, context)
+        refuse(compiled, context, spec)
+        figures = join(compiled, project, tables, context, spec, as_of)
+        relation = identifier(joined(context.name))
+        after = engine.scalar(connection, f"SELECT count(*) FROM {relation}")
         if after != rows:
             raise DataError(
                 f"Joining [context.{context.name}] turned {rows:,} inferences into {after:,}.",
                 "This is a defect of the join; please report it with the context's settings.",
             )
-        figures = connection.execute("FROM figures_of_context").to_arrow_table().to_pylist()
-        reports[context.name] = dict(figures[0]) if figures else {}
-        reports[context.name] |= _report(connection, context, int(rows or 0))
+        reports[context.name] = figures | report(connection, context, relation, rows)
     return reports
+
+
+def prepare(
+    connection: duckdb.DuckDBPyConnection,
+    project: Project,
+    tables: Mapping[str, LakeTable],
+    context: Context,
+    asked: str | None = None,
+) -> JoinSpec:
+    """Make the facts of a context, those of the keys in the relation `asked` where it is given."""
+    times = {option: time_column(option) for option in context.times}
+    if context.log is None:
+        taken = facts.prepare(connection, context, tables.get(context.table), asked)
+    else:
+        taken, times = log_facts.prepare(connection, context, project, tables)
+    return JoinSpec(
+        name=context.name,
+        keys=tuple((left, key_column(n)) for n, (left, _) in enumerate(context.on)),
+        facts=taken,
+        order=facts.ORDER,
+        times=times,
+        options=context.options,
+    )
+
+
+def join(
+    compiled: Parts,
+    project: Project,
+    tables: Mapping[str, LakeTable],
+    context: Context,
+    spec: JoinSpec,
+    as_of: str | None,
+) -> dict[str, Any]:
+    """Join the facts that `prepare` made to ``narrow.inferences``; figures about them."""
+    connection = compiled.connection
+    kind = contexts.get(context.join)
+    others = _foreign(kind)
+    columns = engine.columns_of(connection, "narrow.inferences")
+    wide = [name for name in kind.reads(spec) if name not in columns]
+    if wide:
+        listed = ", ".join(identifier(name) for name in wide)
+        connection.execute(
+            f"CREATE OR REPLACE TEMP VIEW wide_columns AS SELECT row_id AS lake_row, {listed} "
+            f"FROM {contract_relation(project, tables['inferences'])}"
+        )
+    read = ["narrow.inferences", facts.relation(context), *(["wide_columns"] if wide else [])]
+    if kind.compute is not None:
+        moment = None if as_of is None else datetime.fromisoformat(as_of)
+        read.append(_compute(compiled, project, kind, replace(spec, as_of=moment), read))
+    compiled.run(
+        parts.join,
+        read,
+        others,
+        join=context.join,
+        spec=spec,
+        read=read,
+        wide=wide,
+        clock=as_of is not None,
+        # In the text only where somebody else's code may look at it.
+        as_of=as_of if others else None,
+    )
+    figures = connection.execute("FROM figures_of_context").to_arrow_table().to_pylist()
+    return dict(figures[0]) if figures else {}
+
+
+def _foreign(kind: ContextJoin) -> list[ContextJoin]:
+    return [kind] if kind in contexts.foreign() else []
 
 
 def with_wide(
@@ -161,8 +185,17 @@ def _compute(
     return name
 
 
-def _refuse(connection: duckdb.DuckDBPyConnection, context: Context) -> None:
-    """Refuse what `parts.refused` found."""
+def refuse(compiled: Parts, context: Context, spec: JoinSpec) -> None:
+    """Refuse facts that the settings of their context forbid.
+
+    Raises
+    ------
+    DataError
+        If there are any.
+    """
+    connection, known = compiled.connection, facts.relation(context)
+    others = _foreign(contexts.get(context.join))
+    compiled.run(parts.refused, [known], others, join=context.join, spec=spec, known=known)
     rows = connection.execute("SELECT key, n FROM refused_facts").fetchall()
     if not rows:
         return
@@ -181,15 +214,22 @@ def _refuse(connection: duckdb.DuckDBPyConnection, context: Context) -> None:
     )
 
 
-def _report(connection: duckdb.DuckDBPyConnection, context: Context, rows: int) -> dict[str, Any]:
-    """How often a context matched, how old its facts were, and why it found nothing."""
-    relation = joined(context.name)
+def report(
+    connection: duckdb.DuckDBPyConnection, context: Context, relation: str, rows: int
+) -> dict[str, Any]:
+    """How often a context matched, how old its facts were, and why it found nothing.
+
+    Parameters
+    ----------
+    relation
+        SQL of a relation of all `rows` inferences with the private columns of the context.
+    """
     age, reason = identifier(age_column(context.name)), identifier(reason_column(context.name))
     matched, median = connection.execute(
-        f"SELECT count(*) FILTER ({reason} IS NULL), median({age}) FROM {identifier(relation)}"
+        f"SELECT count(*) FILTER ({reason} IS NULL), median({age}) FROM {relation}"
     ).fetchone() or (0, None)
     reasons = connection.execute(
-        f"SELECT {reason}, count(*) FROM {identifier(relation)} WHERE {reason} IS NOT NULL "
+        f"SELECT {reason}, count(*) FROM {relation} WHERE {reason} IS NOT NULL "
         "GROUP BY 1 ORDER BY 1"
     ).fetchall()
     origin = context.source.patterns if context.source else [context.log or "computed"]

@@ -35,8 +35,8 @@ def readings(
     rows = [(n, table, n not in replaced, n in continued) for table, n in register]
     engine.insert(connection, "narrow.readings", rows)
     connection.execute(
-        f'CREATE TABLE {REFUSED} ("table" VARCHAR, reason VARCHAR, field VARCHAR, raw VARCHAR, '
-        "source_file VARCHAR, source_row BIGINT, ingested_at TIMESTAMPTZ)"
+        f'CREATE TABLE {REFUSED} (id VARCHAR, "table" VARCHAR, reason VARCHAR, field VARCHAR, '
+        "raw VARCHAR, source_file VARCHAR, source_row BIGINT, ingested_at TIMESTAMPTZ)"
     )
 
 
@@ -48,14 +48,13 @@ def live(relation: str) -> str:
     )
 
 
-def inferences(compiled: Parts, project: Project, table: LakeTable) -> None:
-    """Make ``narrow.inferences``: one row per request_id, without the wide columns.
+def inferences(compiled: Parts, rows: str) -> None:
+    """Make ``narrow.inferences`` of the received `rows`: one per request_id, without wide columns.
 
     Of several rows with one id the least by (ts, content) wins, whatever the order of arrival. Of
     two systems that saw the same call at the same time, that which knows more of it.
     """
     connection = compiled.connection
-    rows = live(contract_relation(project, table))
     connection.execute(f"CREATE OR REPLACE TEMP VIEW received AS SELECT * FROM {rows}")
     connection.execute(
         "CREATE OR REPLACE TEMP TABLE repeated AS SELECT request_id FROM received "
@@ -65,7 +64,8 @@ def inferences(compiled: Parts, project: Project, table: LakeTable) -> None:
         f"{identifier(name)} := {identifier(name)}" for name in contract.table("inferences").columns
     ]
     connection.execute(
-        "CREATE OR REPLACE TEMP TABLE losers AS SELECT row_id, content, source_file, source_row "
+        "CREATE OR REPLACE TEMP TABLE losers AS "
+        "SELECT row_id, request_id, content, source_file, source_row "
         "FROM (SELECT *, row_number() OVER (PARTITION BY request_id "
         "ORDER BY ts NULLS LAST, len(json_keys(content)) DESC, md5(content), source_file, "
         "source_row, row_id) AS place "
@@ -75,16 +75,15 @@ def inferences(compiled: Parts, project: Project, table: LakeTable) -> None:
         "FROM received SEMI JOIN repeated USING (request_id))) WHERE place > 1"
     )
     connection.execute(
-        f"INSERT INTO {REFUSED} SELECT 'inferences', 'duplicate', 'request_id', content, "
-        "source_file, source_row, NULL FROM losers"
+        f"INSERT INTO {REFUSED} SELECT request_id, 'inferences', 'duplicate', 'request_id', "
+        "content, source_file, source_row, NULL FROM losers"
     )
     compiled.run(parts.inferences, ["received"])
 
 
-def feedback(compiled: Parts, project: Project, table: LakeTable) -> None:
-    """Make ``narrow.feedback``: the accepted events with kind and reward; sort out the others."""
+def feedback(compiled: Parts, project: Project, rows: str) -> None:
+    """Make ``narrow.feedback`` of the received `rows`: the accepted events with kind and reward."""
     connection = compiled.connection
-    lake = contract_relation(project, table)
     named = " ".join(
         [project.spam or "", *(signal.positive or "" for signal in project.signals.values())]
     )
@@ -97,7 +96,7 @@ def feedback(compiled: Parts, project: Project, table: LakeTable) -> None:
     )
     connection.execute(
         f"CREATE OR REPLACE TEMP TABLE events AS SELECT {presence} "
-        f"FROM (SELECT * EXCLUDE ({', '.join(absent)}) FROM {live(lake)})"
+        f"FROM (SELECT * EXCLUDE ({', '.join(absent)}) FROM {rows})"
     )
     conditions = _conditions(connection, project.signals)
     spam = _condition(connection, "feedback.spam", project.spam, number=False)
@@ -113,7 +112,7 @@ def feedback(compiled: Parts, project: Project, table: LakeTable) -> None:
         classes=project.classes,
         own=tuple(dict.fromkeys(("positive", "corrected_output", *kept))),
     )
-    _sort_out(connection, lake)
+    _sort_out(connection, rows)
     connection.execute(
         "CREATE TABLE narrow.feedback AS SELECT * EXCLUDE (is_spam, is_bad) FROM scored "
         "ANTI JOIN sorted_out USING (row_id)"
@@ -134,7 +133,7 @@ def aliases(
     )
 
 
-def _sort_out(connection: duckdb.DuckDBPyConnection, lake: str) -> None:
+def _sort_out(connection: duckdb.DuckDBPyConnection, rows: str) -> None:
     """Refuse, in this order, bad values, all but one of each id, and spam.
 
     Of several events with one id the least by (ts, content) stays, whatever the order of arrival;
@@ -155,15 +154,15 @@ def _sort_out(connection: duckdb.DuckDBPyConnection, lake: str) -> None:
         "USING (feedback_id) WHERE NOT is_bad), "
         "ranked AS (SELECT row_id, row_number() OVER (PARTITION BY feedback_id ORDER BY "
         f"ts NULLS LAST, md5(CAST(to_json(struct_pack({content})) AS VARCHAR)), source_file, "
-        f"source_row, row_id) AS place FROM {lake} SEMI JOIN candidates USING (row_id)) "
+        f"source_row, row_id) AS place FROM {rows} SEMI JOIN candidates USING (row_id)) "
         "SELECT row_id, CASE WHEN is_bad THEN 'bad_value' WHEN coalesce(place, 1) > 1 "
         "THEN 'duplicate' ELSE 'spam' END AS reason FROM scored LEFT JOIN ranked USING (row_id) "
         "WHERE is_bad OR is_spam OR place > 1"
     )
     field = "CASE reason WHEN 'bad_value' THEN 'value' WHEN 'duplicate' THEN 'feedback_id' END"
     connection.execute(
-        f"INSERT INTO {REFUSED} SELECT 'feedback', reason, {field}, raw, source_file, source_row, "
-        f"ingested_at FROM {lake} JOIN sorted_out USING (row_id)"
+        f"INSERT INTO {REFUSED} SELECT feedback_id, 'feedback', reason, {field}, raw, source_file, "
+        f"source_row, ingested_at FROM {rows} JOIN sorted_out USING (row_id)"
     )
 
 

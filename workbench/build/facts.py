@@ -27,9 +27,18 @@ def relation(context: Context) -> str:
 
 
 def prepare(
-    connection: duckdb.DuckDBPyConnection, context: Context, table: LakeTable | None
+    connection: duckdb.DuckDBPyConnection,
+    context: Context,
+    table: LakeTable | None,
+    asked: str | None = None,
 ) -> tuple[str, ...]:
-    """Make the facts of `context`, each once; the columns that its struct takes."""
+    """Make the facts of `context`, each once; the columns that its struct takes.
+
+    Parameters
+    ----------
+    asked
+        Relation of the keys that are asked for, whose facts are enough; None for all.
+    """
     name = identifier(relation(context))
     keys = [key_column(number) for number in range(len(context.on))]
     times = [time_column(option) for option in context.times]
@@ -56,9 +65,10 @@ def prepare(
             *alike,
         ]
     )
+    only = f" SEMI JOIN {asked} USING ({', '.join(keys)})" if asked and keys else ""
     connection.execute(
         f"CREATE OR REPLACE TEMP TABLE distinct_facts AS SELECT DISTINCT {listed} "
-        f"FROM {live(table.relation)}"
+        f"FROM {live(table.relation)}{only}"
     )
     order = [*_by_time(context), *keys]
     if not _unique(connection, "distinct_facts", [*keys, *times]):

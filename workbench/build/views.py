@@ -45,7 +45,7 @@ def create(
     connection.execute(
         'CREATE VIEW main.quarantine AS SELECT "table", reason, field, raw, source_file, '
         f"source_row, ingested_at FROM {_refused_rows(project, quarantine)} "
-        "UNION ALL SELECT * FROM narrow.refused"
+        "UNION ALL SELECT * EXCLUDE (id) FROM narrow.refused"
     )
     _enriched_inferences(connection, lake_inferences)
     _enriched_feedback(connection, lake_inferences, lake_feedback)
