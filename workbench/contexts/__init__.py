@@ -126,6 +126,24 @@ class Inputs:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Reach:
+    """Which inferences a fact can matter to, among those of its key.
+
+    Attributes
+    ----------
+    start, end
+        The earliest and the latest time of such an inference, over the facts; None for no bound,
+        which also takes in inferences without a time. A wider range is never wrong.
+    reasons
+        Inferences outside of the range for which the context gives one of these reasons.
+    """
+
+    start: ir.TimestampValue | None = None
+    end: ir.TimestampValue | None = None
+    reasons: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
 class ContextJoin:
     """A way to join facts to inferences.
 
@@ -155,6 +173,15 @@ class ContextJoin:
         Makes, outside of the engine, the table that the join finds in ``spec.computed``.
     forward
         Whether the join takes what came after the inference, as only one may that says so.
+    reach
+        What a fact that is new, or is gone, can change; None where it can change everything. What
+        a row gets must depend on itself, and on the facts that reach it, alone.
+    horizon
+        How far before the build's ``as_of`` inferences may change because time goes on; None for
+        not at all.
+    shares
+        How far apart two inferences of one key may be that share a fact out among them, so that
+        one of them matters to the other; None where they do not.
     """
 
     join: Callable[[ir.Table, ir.Table, JoinSpec], ir.Table]
@@ -168,6 +195,9 @@ class ContextJoin:
     figures: Callable[[ir.Table, JoinSpec], ir.Table | None] = lambda _facts, _spec: None
     compute: Callable[[Inputs], pa.Table | pa.RecordBatchReader] | None = None
     forward: bool = False
+    reach: Callable[[ir.Table, JoinSpec], Reach] | None = None
+    horizon: Callable[[JoinSpec], timedelta | None] = lambda _: None
+    shares: Callable[[JoinSpec], timedelta | None] = lambda _: None
 
 
 contexts: Registry[ContextJoin] = Registry("workbench.contexts", "context_join", label="join")

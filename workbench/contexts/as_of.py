@@ -11,6 +11,7 @@ from workbench.contexts import (
     ContextJoin,
     JoinSpec,
     Option,
+    Reach,
     available,
     has_key,
     keyed,
@@ -63,6 +64,15 @@ def _as_of(inferences: ir.Table, facts: ir.Table, spec: JoinSpec) -> ir.Table:
     )
 
 
+def _reach(facts: ir.Table, spec: JoinSpec) -> Reach:
+    """From when a fact could be used until it is too old, and those that had no usable fact."""
+    tolerance = spec.options.get("tolerance")
+    end = None if tolerance is None else facts[spec.times["ts"]] + span(tolerance)
+    return Reach(
+        start=available(facts, spec), end=end, reasons=("no_match", "not_yet_known", "too_old")
+    )
+
+
 context_join = ContextJoin(
     join=_as_of,
     options=(
@@ -75,4 +85,5 @@ context_join = ContextJoin(
         KNOWN_AT,
         Option(name="tolerance", kind="duration", meaning="greatest age of a fact; any if absent"),
     ),
+    reach=_reach,
 )

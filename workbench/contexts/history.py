@@ -34,6 +34,7 @@ from workbench.contexts import (
     ContextJoin,
     JoinSpec,
     Option,
+    Reach,
     age_column,
     available,
     has_key,
@@ -191,6 +192,13 @@ def _problems(context: Context) -> list[str]:
     return problems
 
 
+def _reach(facts: ir.Table, spec: JoinSpec) -> Reach:
+    """From when an event is known; with ``span`` until that has passed since."""
+    since = available(facts, spec)
+    within = spec.options.get("span")
+    return Reach(start=since, end=None if within is None else since + span(within))
+
+
 context_join = ContextJoin(
     join=_history,
     options=(
@@ -215,4 +223,5 @@ context_join = ContextJoin(
     source="log",
     columns="none",
     problems=_problems,
+    reach=_reach,
 )

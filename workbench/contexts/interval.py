@@ -17,6 +17,7 @@ from workbench.contexts import (
     ContextJoin,
     JoinSpec,
     Option,
+    Reach,
     available,
     has_key,
     keyed,
@@ -77,8 +78,7 @@ def _covers(facts: ir.Table, spec: JoinSpec) -> ir.Table:
     held = facts.select(*keys, __from=start, __to=end, __rank=facts[spec.order].cast("int64"))
     # What was recorded after its end was never known while it was valid.
     held = held.filter(held["__to"].isnull() | (held["__from"] < held["__to"]))
-    never = ibis.timestamp(_NEVER).cast(start.type())
-    held = held.mutate(__until=ibis.coalesce(held["__to"], never))
+    held = held.mutate(__until=ibis.coalesce(held["__to"], _never(start)))
     order = [held["__from"], held["__rank"]]
     before = ibis.window(group_by=keys, order_by=order, preceding=(None, 1))
     reached = held["__until"].max().over(before)
@@ -139,6 +139,18 @@ def _figures(facts: ir.Table, spec: JoinSpec) -> ir.Table:
     return several.agg(overlapping=several["__rank"].nunique().cast("int64"))
 
 
+def _reach(facts: ir.Table, spec: JoinSpec) -> Reach:
+    """While a fact is valid, and those for which none was."""
+    until = spec.times.get("valid_to")
+    start = available(facts, spec, "valid_from")
+    end = None if until is None else ibis.coalesce(facts[until].cast(start.type()), _never(start))
+    return Reach(start=start, end=end, reasons=("no_match", "not_yet_known", "not_valid"))
+
+
+def _never(time: ir.TimestampValue) -> ir.TimestampScalar:
+    return ibis.timestamp(_NEVER).cast(time.type())
+
+
 context_join = ContextJoin(
     join=_interval,
     options=(
@@ -168,4 +180,5 @@ context_join = ContextJoin(
     keys="optional",
     refuse=_refuse,
     figures=_figures,
+    reach=_reach,
 )

@@ -10,6 +10,7 @@ from workbench.contexts import (
     ContextJoin,
     JoinSpec,
     Option,
+    Reach,
     has_key,
     keyed,
     with_found,
@@ -79,6 +80,11 @@ def _refuse(facts: ir.Table, spec: JoinSpec) -> ir.Table | None:
     return counted.filter(counted["n"] > 1).select(key=shown, n="n")
 
 
+def _reach(_facts: ir.Table, _spec: JoinSpec) -> Reach:
+    """Every inference of the key."""
+    return Reach()
+
+
 context_join = ContextJoin(
     join=_lookup,
     options=(
@@ -93,4 +99,5 @@ context_join = ContextJoin(
         KNOWN_AT,
     ),
     refuse=_refuse,
+    reach=_reach,
 )

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import ibis
 import ibis.expr.types as ir
@@ -29,6 +29,7 @@ from workbench.contexts import (
     ContextJoin,
     JoinSpec,
     Option,
+    Reach,
     age_column,
     available,
     has_key,
@@ -145,6 +146,18 @@ def _piece(time: ir.TimestampValue, seconds: int) -> ir.IntegerValue:
     return (time.epoch_seconds().cast("float64") / float(seconds)).floor().cast("int64")
 
 
+def _reach(facts: ir.Table, spec: JoinSpec) -> Reach:
+    """From the horizon before an event up to it."""
+    at = facts[spec.times["ts"]]
+    return Reach(start=at - span(spec.options["horizon"]), end=at)
+
+
+def _shares(spec: JoinSpec) -> timedelta | None:
+    """A horizon, where an event is credited to some of the inferences that have it in theirs."""
+    whole = spec.options.get("credit", "all") == "all"
+    return None if whole else spec.options["horizon"]
+
+
 context_join = ContextJoin(
     join=_within,
     options=(
@@ -174,4 +187,7 @@ context_join = ContextJoin(
     ),
     columns="none",
     forward=True,
+    reach=_reach,
+    horizon=lambda spec: spec.options["horizon"],
+    shares=_shares,
 )
