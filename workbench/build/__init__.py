@@ -18,11 +18,9 @@ import duckdb
 
 from workbench import __version__, engine, state
 from workbench import ingest as ingesting
-from workbench.build import artefacts, events, ledger, macros, manifest, parts, views
+from workbench.build import artefacts, events, ledger, macros, manifest, stages, views
 from workbench.build import contexts as build_contexts
 from workbench.build.lock import writing
-from workbench.build.names import joined as joined_as
-from workbench.build.names import private_columns
 from workbench.build.sources import LakeTable, contract_relation, open_table, with_rows_in_place
 from workbench.compiled import Parts
 from workbench.engine import literal
@@ -168,12 +166,21 @@ def _make(
         events.inferences(compiled, _received(project, tables["inferences"]))
         events.feedback(compiled, project, _received(project, tables["feedback"]))
         clock("sort out")
-        _attribute(compiled, project, tables)
+        events.aliases(connection, project, tables.get("aliases"))
+        stages.clocks(compiled, project)
+        stages.attribute(compiled, project)
         clock("attribute")
         horizon = _as_of(connection, as_of)
-        _label(compiled, project, tables, horizon)
+        # A time in the text of a statement would make a text of its own for each build.
+        connection.execute(f"SET VARIABLE as_of = CAST({literal(horizon)} AS TIMESTAMPTZ)")
+        stages.label(
+            compiled, project, tables["inferences"], tables["feedback"], clock=horizon is not None
+        )
         clock("label")
-        reports = _enrich(compiled, project, tables, horizon)
+        reports = build_contexts.join_all(compiled, project, tables, horizon)
+        stages.enrich(compiled, project, tables["inferences"])
+        stages.traces(compiled)
+        stages.judgements(compiled)
         applied = artefacts.report(connection, project)
         clock("enrich")
         status = ledger.count(connection, project, tables)
@@ -217,23 +224,6 @@ def _received(project: Project, table: LakeTable) -> str:
     return events.live(contract_relation(project, table))
 
 
-def _attribute(compiled: Parts, project: Project, tables: dict[str, LakeTable]) -> None:
-    events.aliases(compiled.connection, project, tables.get("aliases"))
-    aliases = project.aliases is not None
-    logged = ["narrow.feedback", "narrow.inferences", *(["narrow.aliases"] if aliases else [])]
-    compiled.run(parts.clocks, logged, aliases=aliases)
-    compiled.run(
-        parts.attribute,
-        [*logged, "narrow.clocks"],
-        fallback=project.fallback,
-        window=project.window,
-        aliases=aliases,
-        credit=project.credit,
-        discount=project.discount,
-        correct_clocks=project.clock_skew == "correct",
-    )
-
-
 def _as_of(connection: duckdb.DuckDBPyConnection, given: str | None) -> str | None:
     """The build's ``as_of`` as ISO text; None without clocks."""
     if given is None:
@@ -250,58 +240,3 @@ def _as_of(connection: duckdb.DuckDBPyConnection, given: str | None) -> str | No
                 f"--as-of {given!r} is not a time.", "Write it as 2026-01-31T12:00:00Z."
             ) from error
     return None if moment is None else moment.astimezone(UTC).isoformat()
-
-
-def _label(
-    compiled: Parts, project: Project, tables: dict[str, LakeTable], as_of: str | None
-) -> None:
-    connection = compiled.connection
-    events.same_output(connection, tables)
-    logged = ["narrow.feedback", "narrow.attribution", "narrow.credits", "narrow.inferences"]
-    other_weight = None
-    if project.policy == "rater_weighted":
-        weights, other_weight = artefacts.rater_weights(project)
-        connection.execute(f"CREATE OR REPLACE TEMP TABLE rater_weights AS {weights}")
-        logged.append("rater_weights")
-    # A time in the text would make a text of its own for each build.
-    connection.execute(f"SET VARIABLE as_of = CAST({literal(as_of)} AS TIMESTAMPTZ)")
-    compiled.run(
-        parts.label,
-        [*logged, "same_output"],
-        policy=project.policy,
-        signals=project.label_signals,
-        class_signals=any(signal.kind == "label" for signal in project.signals.values()),
-        maturity=project.maturity,
-        clock=as_of is not None,
-        other_weight=other_weight,
-    )
-
-
-def _enrich(
-    compiled: Parts, project: Project, tables: dict[str, LakeTable], as_of: str | None
-) -> dict[str, Any]:
-    reports = build_contexts.join_all(compiled, project, tables, as_of)
-    names = [context.name for context in project.contexts]
-    joined = [joined_as(name) for name in names]
-    logged = ["narrow.feedback", "narrow.attribution", "narrow.labels", "rewarded"]
-    compiled.run(
-        parts.enriching,
-        ["narrow.inferences", *joined, "narrow.credits", *logged],
-        names=names,
-        waits=project.maturity.total_seconds() > 0,
-        positive_class=project.positive_class,
-        classes=project.classes,
-        kind="TABLE" if artefacts.pinned(project) else "VIEW",
-    )
-    artefacts.add(compiled, project, tables["inferences"])
-    if names:
-        private = [column for name in names for column in private_columns(name)]
-        listed = ", ".join(map(engine.identifier, private))
-        others = " ".join(f"JOIN {engine.identifier(name)} USING (row_id)" for name in joined)
-        compiled.connection.execute(
-            f"CREATE TABLE narrow.contexts AS SELECT request_id, {listed} "
-            f"FROM narrow.inferences {others}"
-        )
-    compiled.run(parts.traces, ["narrow.inferences", *logged])
-    compiled.run(parts.judgements, ["narrow.enriched_inferences", *logged[:2], "rewarded"])
-    return reports

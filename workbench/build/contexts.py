@@ -70,13 +70,14 @@ def prepare(
     tables: Mapping[str, LakeTable],
     context: Context,
     asked: str | None = None,
+    rewards: str = log_facts.REWARDS,
 ) -> JoinSpec:
-    """Make the facts of a context, those of the keys in the relation `asked` where it is given."""
+    """Make the facts of a context, as `facts.prepare` or `log_facts.prepare` does."""
     times = {option: time_column(option) for option in context.times}
     if context.log is None:
         taken = facts.prepare(connection, context, tables.get(context.table), asked)
     else:
-        taken, times = log_facts.prepare(connection, context, project, tables)
+        taken, times = log_facts.prepare(connection, context, project, tables, asked, rewards)
     return JoinSpec(
         name=context.name,
         keys=tuple((left, key_column(n)) for n, (left, _) in enumerate(context.on)),

@@ -237,12 +237,14 @@ def _condition(
     return f"CAST((\n{condition}\n) AS BOOLEAN)"
 
 
-def same_output(connection: duckdb.DuckDBPyConnection, tables: dict[str, LakeTable]) -> None:
+def same_output(
+    connection: duckdb.DuckDBPyConnection, inferences: LakeTable, feedback: LakeTable
+) -> None:
     """Whether each correction equals the output: the one comparison that needs wide columns."""
     any_correction = engine.scalar(
         connection, "SELECT count(*) FROM narrow.feedback WHERE kind = 'correction'"
     )
-    if not any_correction or "output" not in tables["inferences"].columns:
+    if not any_correction or "output" not in inferences.columns:
         connection.execute(
             "CREATE OR REPLACE TEMP TABLE same_output AS "
             "SELECT NULL::BIGINT AS same_row, NULL::VARCHAR AS same_request, "
@@ -254,8 +256,8 @@ def same_output(connection: duckdb.DuckDBPyConnection, tables: dict[str, LakeTab
         "a.request_id AS same_request, c.corrected_output = o.output AS same_output "
         "FROM narrow.feedback f JOIN narrow.credits a USING (feedback_id) "
         "JOIN narrow.inferences i ON a.request_id = i.request_id "
-        f"JOIN (SELECT row_id, corrected_output FROM {tables['feedback'].relation}) c "
+        f"JOIN (SELECT row_id, corrected_output FROM {feedback.relation}) c "
         "ON f.row_id = c.row_id "
-        f"JOIN (SELECT row_id, output FROM {tables['inferences'].relation}) o "
+        f"JOIN (SELECT row_id, output FROM {inferences.relation}) o "
         "ON i.row_id = o.row_id WHERE f.kind = 'correction'"
     )

@@ -15,6 +15,8 @@ from workbench.errors import ConfigError, suggest
 from workbench.ingest.context import key_column
 from workbench.project import Context, Project
 
+#: The rewards of all events, where all were labelled.
+REWARDS = "(SELECT feedback_id, reward FROM rewarded WHERE main)"
 #: What is about a row of a log, not about what happened.
 _PRIVATE = (
     "row_id", "ingest_id", "source_file", "source_row", "ingested_at", "schema_version", "raw",
@@ -38,10 +40,19 @@ def prepare(
     context: Context,
     project: Project,
     tables: Mapping[str, LakeTable],
+    asked: str | None = None,
+    rewards: str = REWARDS,
 ) -> tuple[tuple[str, ...], dict[str, str]]:
     """Make the facts of `context` from a log: the columns that its struct takes, and its times.
 
     Every fact has ``__ts``, ``__known_at`` and ``__until``, the time at which it was withdrawn.
+
+    Parameters
+    ----------
+    asked
+        Relation of the keys that are asked for, whose facts are enough; None for all.
+    rewards
+        Relation of the ``feedback_id`` and ``reward`` of every event.
 
     Raises
     ------
@@ -62,14 +73,18 @@ def prepare(
     values = dict.fromkeys([*taken, *(names[name] for name in context.needed)])
     listed += [f"{columns[name]} AS {identifier(name)}" for name in values]
     times = {option: time_column(option) for option in ("ts", "known_at", "until")}
-    rows = (_inferences if context.log == "inferences" else _feedback)(project, tables, values)
-    placed, identity, relation = rows
+    if context.log == "inferences":
+        placed, identity, relation = _inferences(project, tables, values)
+    else:
+        placed, identity, relation = _feedback(project, tables, values, rewards)
     listed += [f"{placed[option]} AS {column}" for option, column in times.items()]
+    keys = ", ".join(key_column(number) for number in range(len(context.on)))
+    only = f" SEMI JOIN {asked} USING ({keys})" if asked and keys else ""
     order = ", ".join([times["ts"], times["known_at"], "identity"])
     connection.execute(
         f"CREATE OR REPLACE TEMP TABLE {identifier(facts.relation(context))} AS "
         f"SELECT * EXCLUDE (identity), row_number() OVER (ORDER BY {order}) AS {facts.ORDER} "
-        f"FROM (SELECT {', '.join(listed)}, {identity} AS identity FROM {relation})"
+        f"FROM (SELECT {', '.join(listed)}, {identity} AS identity FROM {relation}){only}"
     )
     return taken, times
 
@@ -148,7 +163,7 @@ def _inferences(
 
 
 def _feedback(
-    project: Project, tables: Mapping[str, LakeTable], values: Mapping[str, object]
+    project: Project, tables: Mapping[str, LakeTable], values: Mapping[str, object], rewards: str
 ) -> _Rows:
     """SQL of the times, of the identity, and of the events that judge one inference."""
     times = {
@@ -172,7 +187,7 @@ def _feedback(
         "LEFT JOIN narrow.inferences i ON a.request_id = i.request_id "
         "LEFT JOIN narrow.inferences chosen ON a.chosen_request_id = chosen.request_id "
         "LEFT JOIN narrow.inferences rejected ON a.rejected_request_id = rejected.request_id "
-        "LEFT JOIN (SELECT feedback_id, reward FROM rewarded WHERE main) w "
+        f"LEFT JOIN {rewards} w "
         "ON f.feedback_id = w.feedback_id "
         f"LEFT JOIN {retracted} r ON f.feedback_id = r.retracts "
         f"{_joined(wide, 'wide', 'i.row_id')} {_joined(long, 'long', 'f.row_id')}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 
 import duckdb
@@ -81,8 +81,9 @@ def with_rows_in_place(
     table: LakeTable,
     quarantine: LakeTable,
     register: Sequence[Record],
+    among: Set[int] | None = None,
 ) -> LakeTable:
-    """The inferences with the rows that stayed in their own files.
+    """The inferences with the rows that stayed in their own files: those of readings `among`.
 
     Raises
     ------
@@ -90,7 +91,7 @@ def with_rows_in_place(
         If such a file is not what it was.
     """
     refused = None if quarantine.empty else quarantine.relation
-    found = in_place.rows(connection, project, register, refused)
+    found = in_place.rows(connection, project, register, refused, among)
     if found is None:
         return table
     columns = tuple(dict.fromkeys([*table.columns, *found.columns]))

@@ -7,7 +7,7 @@ refused rows in quarantine; the rows are what the mapping makes of the files, as
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from itertools import accumulate
 
@@ -81,6 +81,7 @@ def rows(
     project: Project,
     register: Sequence[Record],
     quarantine: str | None,
+    among: Set[int] | None = None,
 ) -> InPlace | None:
     """The rows of the project's inferences that stay in their files; None where there are none.
 
@@ -94,6 +95,8 @@ def rows(
         All readings of inferences, oldest first.
     quarantine
         SQL relation of the refused rows, which reads the variable ``root``.
+    among
+        Readings whose rows are wanted; None for all.
 
     Raises
     ------
@@ -106,6 +109,8 @@ def rows(
     first = {r.ingest_id: n for r, n in zip(stayed, starts, strict=False)}
     records = [r for r in live(register) if r.in_place and r.size > 0 and r.next_row > 1]
     records = [r for r in records if r.previous is None or r.replaces]
+    if among is not None:
+        records = [r for r in records if r.ingest_id in among]
     if not records:
         return None
     files = tuple(_relative(project, record.source_file) for record in records)

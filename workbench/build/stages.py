@@ -1,0 +1,102 @@
+"""The stages of a build that run on schema ``narrow`` of the database in use."""
+
+from __future__ import annotations
+
+from workbench import engine
+from workbench.build import artefacts, events, parts
+from workbench.build.names import joined, private_columns
+from workbench.build.sources import LakeTable
+from workbench.compiled import Parts
+from workbench.engine import identifier
+from workbench.project import Project
+
+
+def clocks(compiled: Parts, project: Project) -> None:
+    """Make ``narrow.clocks``."""
+    compiled.run(parts.clocks, _asked(project), aliases=project.aliases is not None)
+
+
+def attribute(compiled: Parts, project: Project) -> None:
+    """Make ``narrow.attribution`` and ``narrow.credits``."""
+    corrected = project.clock_skew == "correct"
+    compiled.run(
+        parts.attribute,
+        [*_asked(project), *(["narrow.clocks"] if corrected else [])],
+        fallback=project.fallback,
+        window=project.window,
+        aliases=project.aliases is not None,
+        credit=project.credit,
+        discount=project.discount,
+        correct_clocks=corrected,
+    )
+
+
+def _asked(project: Project) -> list[str]:
+    aliases = [] if project.aliases is None else ["narrow.aliases"]
+    return ["narrow.feedback", "narrow.inferences", *aliases]
+
+
+def label(
+    compiled: Parts,
+    project: Project,
+    inferences: LakeTable,
+    feedback: LakeTable,
+    *,
+    clock: bool,
+) -> None:
+    """Make ``rewarded`` and ``narrow.labels``; the variable ``as_of`` has that time if `clock`."""
+    events.same_output(compiled.connection, inferences, feedback)
+    logged = ["narrow.feedback", "narrow.attribution", "narrow.credits", "narrow.inferences"]
+    other_weight = None
+    if project.policy == "rater_weighted":
+        weights, other_weight = artefacts.rater_weights(project)
+        compiled.connection.execute(f"CREATE OR REPLACE TEMP TABLE rater_weights AS {weights}")
+        logged.append("rater_weights")
+    compiled.run(
+        parts.label,
+        [*logged, "same_output"],
+        policy=project.policy,
+        signals=project.label_signals,
+        class_signals=any(signal.kind == "label" for signal in project.signals.values()),
+        maturity=project.maturity,
+        clock=clock,
+        other_weight=other_weight,
+    )
+
+
+def enrich(compiled: Parts, project: Project, inferences: LakeTable) -> None:
+    """Make ``narrow.enriched_inferences`` and ``narrow.contexts`` of what was joined."""
+    names = [context.name for context in project.contexts]
+    tables = [joined(name) for name in names]
+    compiled.run(
+        parts.enriching,
+        ["narrow.inferences", *tables, "narrow.credits", *_JUDGED],
+        names=names,
+        waits=project.maturity.total_seconds() > 0,
+        positive_class=project.positive_class,
+        classes=project.classes,
+        kind="TABLE" if artefacts.pinned(project) else "VIEW",
+    )
+    artefacts.add(compiled, project, inferences)
+    if names:
+        private = [column for name in names for column in private_columns(name)]
+        listed = ", ".join(map(engine.identifier, private))
+        others = " ".join(f"JOIN {identifier(name)} USING (row_id)" for name in tables)
+        compiled.connection.execute(
+            f"CREATE TABLE narrow.contexts AS SELECT request_id, {listed} "
+            f"FROM narrow.inferences {others}"
+        )
+
+
+_JUDGED = ("narrow.feedback", "narrow.attribution", "narrow.labels", "rewarded")
+
+
+def traces(compiled: Parts) -> None:
+    """Make ``narrow.enriched_steps``."""
+    compiled.run(parts.traces, ["narrow.inferences", *_JUDGED])
+
+
+def judgements(compiled: Parts) -> None:
+    """Make ``narrow.enriched_feedback``."""
+    read = ["narrow.feedback", "narrow.attribution", "rewarded"]
+    compiled.run(parts.judgements, ["narrow.enriched_inferences", *read])
