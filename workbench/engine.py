@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import math
+import os
 import re
+import secrets
+import shutil
+import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,9 +18,16 @@ import ibis
 import ibis.expr.types as ir
 import pyarrow as pa
 
+from workbench.errors import ConfigError
+
 BATCH_ROWS = 50_000
 #: Version of the engine.
 VERSION = duckdb.__version__
+
+
+#: Environment variable that says how much memory each connection may use at most.
+MEMORY_LIMIT = "WORKBENCH_MEMORY_LIMIT"
+_MEMORY = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([KMGT])(I?)B\s*", re.IGNORECASE)
 
 
 def connect(temp: Path | None = None, memory_limit: str | None = None) -> duckdb.DuckDBPyConnection:
@@ -25,21 +36,75 @@ def connect(temp: Path | None = None, memory_limit: str | None = None) -> duckdb
     Parameters
     ----------
     temp
-        Folder to spill to; DuckDB's own choice when None.
+        Folder to spill to, made when it is needed; `spill_folder` when None, for the engine's own
+        choice is the working directory.
     memory_limit
-        DuckDB memory limit such as ``2GB``.
+        Memory from which on it spills, such as ``2GB``, where the environment does not say less.
+
+    Raises
+    ------
+    ConfigError
+        If the environment's limit is no amount of memory.
     """
+    limit = _least(memory_limit, os.environ.get(MEMORY_LIMIT) or None)
     connection = duckdb.connect(":memory:")
     # A plain SET would not reach the cursors: they would use the machine's own time zone.
     connection.execute("SET GLOBAL TimeZone = 'UTC'")
     connection.execute("SET autoinstall_known_extensions = false")
     connection.execute("SET autoload_known_extensions = false")
     connection.execute("SET enable_progress_bar = false")
-    if temp is not None:
-        connection.execute(f"SET temp_directory = {literal(str(temp))}")
-    if memory_limit:
-        connection.execute(f"SET memory_limit = {literal(memory_limit)}")
+    connection.execute(f"SET temp_directory = {literal(str(temp or spill_folder()))}")
+    if limit:
+        try:
+            connection.execute(f"SET memory_limit = {literal(limit)}")
+        except duckdb.Error as error:
+            raise _no_limit(limit) from error
     return connection
+
+
+def _least(own: str | None, given: str | None) -> str | None:
+    """The lower of two limits; `given` comes from the environment."""
+    if given is not None and not _MEMORY.fullmatch(given):
+        raise _no_limit(given)
+    limits = [limit for limit in (own, given) if limit is not None]
+    return min(limits, key=_bytes, default=None)
+
+
+def _bytes(limit: str) -> float:
+    match = _MEMORY.fullmatch(limit)
+    assert match is not None
+    power = " KMGT".index(match[2].upper())
+    return float(match[1]) * float((1024 if match[3] else 1000) ** power)
+
+
+def _no_limit(given: str) -> ConfigError:
+    return ConfigError(
+        f"{MEMORY_LIMIT} is {given!r}, which is no amount of memory that can be worked in.",
+        f"Write a number and a unit, such as {MEMORY_LIMIT}=2GB, or unset it.",
+    )
+
+
+def spill_folder(state: Path | None = None) -> Path:
+    """A path for one connection to spill to; two of them in one folder would mix their files.
+
+    It is in the project's `state`, and where nothing can be written there, in the system's folder
+    for temporary files.
+    """
+    own = f"spill-{os.getpid()}-{secrets.token_hex(4)}"
+    if state is not None and os.access(state, os.W_OK):
+        return state / own
+    return Path(tempfile.gettempdir()) / f"workbench-{own}"
+
+
+def sweep(state: Path) -> None:
+    """Remove what was spilled to the `spill_folder` of processes that were killed."""
+    for folder in state.glob("spill-*"):
+        try:
+            os.kill(int(folder.name.split("-")[1]), 0)
+        except (ProcessLookupError, ValueError):
+            shutil.rmtree(folder, ignore_errors=True)
+        except PermissionError:
+            continue
 
 
 def identifier(name: str) -> str:
@@ -219,6 +284,6 @@ def is_duckdb(expression: ir.Expr) -> bool:
 
 
 def message(error: Exception) -> str:
-    """The first paragraph of a DuckDB error, without its class prefix and its echo of the query."""
-    text = str(error).split("\n\nLINE ")[0].split("\n\nContext:")[0].strip()
+    """What a DuckDB error says, without its class, its echo of the query and its own advice."""
+    text = re.split(r"\n\n(?:LINE |Context:|Possible solutions:)", str(error))[0].strip()
     return re.sub(r"^[A-Z][A-Za-z ]+ Error: ", "", text)

@@ -76,7 +76,7 @@ def audit(project: Project) -> list[Audit]:
     manifest = read_manifest(project)
     if manifest is None:
         raise NotFoundError(f"{project.root} has no build.", "Make one with: workbench build")
-    connection = engine.connect(temp=project.state / "tmp")
+    connection = engine.connect(temp=engine.spill_folder(project.state))
     try:
         path = literal(str(project.state / manifest["file"]))
         connection.execute(f"ATTACH {path} AS build (READ_ONLY)")

@@ -293,7 +293,6 @@ def open_build(
     project_dir: str | Path,
     build_id: str | None = None,
     *,
-    temp: Path | None = None,
     memory_limit: str | None = None,
     folders: Sequence[Path] = (),
 ) -> Build:
@@ -305,8 +304,8 @@ def open_build(
         The project folder.
     build_id
         Name of a build that is still there.
-    temp, memory_limit
-        Where to spill to, and from which size on; see `workbench.engine.connect`.
+    memory_limit
+        Memory from which on it spills; see `workbench.engine.connect`.
     folders
         Other folders whose files may be read.
 
@@ -325,7 +324,7 @@ def open_build(
     if not path.is_file():
         raise NotFoundError(f"The build {manifest['build']} has no file {path}.", _BUILD_HINT)
     verify(root, pins := manifest.get("in_place", ()))
-    base = engine.connect(temp, memory_limit)
+    base = engine.connect(engine.spill_folder(root), memory_limit)
     try:
         base.execute(f"ATTACH {engine.literal(str(path))} AS build (READ_ONLY)")
         base.execute("USE build")

@@ -100,7 +100,9 @@ def plain_error(
             "To bring more data in, add it to workbench.toml and run: workbench build",
         )
     if isinstance(error, duckdb.OutOfMemoryException):
-        return QueryError(text, "Filter or aggregate first.")
+        return QueryError(
+            text, f"Filter or aggregate first, or raise {engine.MEMORY_LIMIT} where it is set."
+        )
     if "Values were not provided for the following prepared statement parameters" in text:
         names = [text.rsplit(":", 1)[-1].strip()]
         return QueryError(

@@ -70,7 +70,8 @@ def writing(project: Project) -> Iterator[None]:
         except duckdb.OutOfMemoryException as error:
             raise DataError(
                 f"The build needs more memory than there is: {engine.message(error)}",
-                "Close other programs, or build on a larger machine; nothing was lost.",
+                f"Raise {engine.MEMORY_LIMIT} where it is set, close other programs, or build on a "
+                "larger machine; nothing was lost.",
             ) from error
         except duckdb.Error as error:
             if not isinstance(error, duckdb.IOException) and not _DISK.search(str(error)):
@@ -91,6 +92,7 @@ def unwritable(project: Project, why: str) -> DataError:
 def _sweep(project: Project) -> None:
     shutil.rmtree(project.state / "tmp", ignore_errors=True)
     (project.state / "tmp").mkdir()
+    engine.sweep(project.state)
     for name in ("builds", "artefacts"):
         for leftover in (project.state / name).glob("*.unfinished*"):
             leftover.unlink(missing_ok=True)

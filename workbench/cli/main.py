@@ -33,6 +33,8 @@ COMMANDS = {
     "doctor": "Check the installation and the project; print schemas.",
 }
 
+_MORE_MEMORY = "Raise WORKBENCH_MEMORY_LIMIT where it is set, or close other programs."
+
 
 class _Commands(click.Group):
     """Commands by name, imported on first use."""
@@ -120,6 +122,14 @@ def _run(arguments: list[str] | None) -> int:
         # The reader of the pipe went away, as `head` does; that is its right.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ExitCode.OK
+    except Exception as error:
+        # By its name: the engine is not imported for help.
+        if type(error).__name__ != "OutOfMemoryException":
+            raise
+        said = str(error).splitlines()[0].removeprefix("Out of Memory Error: ")
+        click.echo(f"Error: The memory did not suffice: {said}", err=True)
+        click.echo(_MORE_MEMORY, err=True)
+        return ExitCode.DATA
     return code if isinstance(code, int) else ExitCode.OK
 
 

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
-import secrets
-import shutil
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -30,33 +26,11 @@ from workbench.training_formats import parse_training_format
 MEMORY = "384MB"
 
 
-@contextmanager
-def opened(project: Project, build_id: str | None = None) -> Iterator[Build]:
+def opened(project: Project, build_id: str | None = None) -> Build:
     """The build for a compile: it spills to the project's folder, within `MEMORY`."""
-    _sweep(project)
-    temp = project.state / f"spill-{os.getpid()}-{secrets.token_hex(4)}"
-    try:
-        with open_build(
-            project.root,
-            build_id,
-            temp=temp,
-            memory_limit=MEMORY,
-            folders=[project.state / store.FOLDER],
-        ) as build:
-            yield build
-    finally:
-        shutil.rmtree(temp, ignore_errors=True)
-
-
-def _sweep(project: Project) -> None:
-    """Remove what compiles spilled that were killed."""
-    for folder in project.state.glob("spill-*"):
-        try:
-            os.kill(int(folder.name.split("-")[1]), 0)
-        except (ProcessLookupError, ValueError):
-            shutil.rmtree(folder, ignore_errors=True)
-        except PermissionError:
-            continue
+    engine.sweep(project.state)
+    folders = [project.state / store.FOLDER]
+    return open_build(project.root, build_id, memory_limit=MEMORY, folders=folders)
 
 
 def compile_dataset(

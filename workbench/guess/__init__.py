@@ -9,6 +9,7 @@ from pathlib import Path
 
 import duckdb
 
+from workbench import engine
 from workbench.errors import DataError
 from workbench.guess.draft import Draft, block_namesakes
 from workbench.guess.exported import map_exported
@@ -75,8 +76,8 @@ def guess_project(
             "Both inferences and feedback are needed.",
             "workbench init DIR --inferences PATH --feedback PATH; both may be one file.",
         )
-    with duckdb.connect() as connection:
-        connection.execute("SET TimeZone = 'UTC'; SET threads = 2")
+    with engine.connect() as connection:
+        connection.execute("SET threads = 2")
         try:
             roles = _roles(inferences, feedback, connection)
             first, second, questions = _drafts(roles)
