@@ -25,6 +25,7 @@ __all__ = [
     "EVENT_COLUMNS",
     "INFERENCE_COLUMNS",
     "RULES",
+    "SCOPES",
     "attribute",
     "clocks",
     "corrected",

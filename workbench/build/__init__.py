@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Set
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +20,19 @@ import duckdb
 
 from workbench import __version__, engine, state
 from workbench import ingest as ingesting
-from workbench.build import artefacts, events, ledger, macros, manifest, stages, views
+from workbench.build import (
+    artefacts,
+    changes,
+    events,
+    ledger,
+    macros,
+    manifest,
+    refresh,
+    stages,
+    views,
+)
 from workbench.build import contexts as build_contexts
+from workbench.build.changes import Unable
 from workbench.build.lock import writing
 from workbench.build.sources import LakeTable, contract_relation, open_table, with_rows_in_place
 from workbench.compiled import Parts
@@ -27,7 +40,7 @@ from workbench.engine import literal
 from workbench.errors import DataError
 from workbench.ingest import commit
 from workbench.ingest.forgotten import FILE as FORGOTTEN
-from workbench.ingest.records import superseded
+from workbench.ingest.records import Record, superseded
 from workbench.lake import Lake
 from workbench.project import CONFIG_NAME, Project
 
@@ -81,12 +94,22 @@ def build(
         folder = project.state / "builds"
         folder.mkdir(exist_ok=True)
         unfinished = folder / f"{build_id}.unfinished"
-        made = _make(project, tables, unfinished, as_of, seconds)
-        pins = list(tables["inferences"].pins)
+        basis = _basis(project, as_of)
+        last = current if current is not None and current.get("basis") == basis else None
+        try:
+            made = _make(project, dict(tables), unfinished, as_of, seconds, last)
+        except Unable as why:
+            narrate(f"building everything: {why}")
+            last = None
+            made = _make(project, dict(tables), unfinished, as_of, seconds)
+        pins = made.pop("pins")
         result = {
             "build": build_id,
             "file": f"builds/{build_id}.duckdb",
             "key": key,
+            "basis": basis,
+            "refreshed": None if last is None else last["build"],
+            "lake": {name: list(table.files) for name, table in tables.items()},
             "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
             "tables": {name: t.version for name, t in tables.items() if t.version is not None},
             "files": sorted(
@@ -121,15 +144,26 @@ def _notes(project: Project, made: dict[str, Any]) -> list[str]:
 
 def _key(project: Project, tables: dict[str, LakeTable], as_of: str | None) -> str:
     """Identity of what a build is made from; equal keys give equal builds."""
-    parts = [
+    return _digest(
+        _basis(project, as_of), sorted((name, table.version) for name, table in tables.items())
+    )
+
+
+def _basis(project: Project, as_of: str | None) -> str:
+    """Identity of all that a build is made from but the rows."""
+    forgotten = project.state / FORGOTTEN
+    return _digest(
         __version__,
         manifest.FORMAT,
         LAYOUT,
         project.config_id,
         artefacts.pinned(project),
         as_of,
-        sorted((name, table.version) for name, table in tables.items()),
-    ]
+        hashlib.sha256(forgotten.read_bytes()).hexdigest() if forgotten.exists() else None,
+    )
+
+
+def _digest(*parts: Any) -> str:
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
 
@@ -139,8 +173,15 @@ def _make(
     target: Path,
     as_of: str | None,
     seconds: dict[str, float],
+    last: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Fill a build file; what the manifest says of it."""
+    """Fill a build file, out of the `last` build where one is given; what the manifest says of it.
+
+    Raises
+    ------
+    Unable
+        If it cannot be made out of the last one.
+    """
     connection = engine.connect(temp=project.state / "tmp")
     try:
         compiled = Parts(
@@ -148,52 +189,29 @@ def _make(
             backend=engine.backend(connection),
             file=project.state / "compiled.json",
         )
+        if last is not None:
+            _check_files(tables, last)
+            shutil.copyfile(project.state / last["file"], target)
         # A file that is not whole is thrown away: what a log of it would recover is of no use.
         connection.execute(f"ATTACH {literal(str(target))} AS build (RECOVERY_MODE no_wal_writes)")
-        connection.execute("USE build")
-        connection.execute("CREATE SCHEMA narrow")
         connection.execute(f"SET VARIABLE root = {literal(str(project.state) + '/')}")
         clock = _Stopwatch(seconds)
-        register = commit.register(connection, Lake(project.state))
-        logged = [record for table, record, _ in register if table == "inferences"]
-        tables["inferences"] = with_rows_in_place(
-            connection, project, tables["inferences"], tables["quarantine"], logged
-        )
-        replaced, continued = superseded([record for _, record, _ in register])
-        events.readings(
-            connection, [(name, r.ingest_id) for name, r, _ in register], replaced, continued
-        )
-        events.inferences(compiled, _received(project, tables["inferences"]))
-        events.feedback(compiled, project, _received(project, tables["feedback"]))
-        clock("sort out")
-        events.aliases(connection, project, tables.get("aliases"))
-        stages.clocks(compiled, project)
-        stages.attribute(compiled, project)
-        clock("attribute")
-        horizon = _as_of(connection, as_of)
-        # A time in the text of a statement would make a text of its own for each build.
-        connection.execute(f"SET VARIABLE as_of = CAST({literal(horizon)} AS TIMESTAMPTZ)")
-        stages.label(
-            compiled, project, tables["inferences"], tables["feedback"], clock=horizon is not None
-        )
-        clock("label")
-        reports = build_contexts.join_all(compiled, project, tables, horizon)
-        stages.enrich(compiled, project, tables["inferences"])
-        stages.traces(compiled)
-        stages.judgements(compiled)
+        register = [(t, r) for t, r, _ in commit.register(connection, Lake(project.state))]
+        fill = _fill if last is None else partial(_refill, last=last)
+        horizon, reports, among = fill(compiled, project, tables, register, as_of, clock)
+        connection.execute("USE build")
         applied = artefacts.report(connection, project)
         clock("enrich")
         status = ledger.count(connection, project, tables)
-        state.create(compiled)
         macros.create(compiled)
         views.create(
             connection, project, tables["inferences"], tables["feedback"], tables["quarantine"]
         )
-        ledger.assert_grains(connection)
+        ledger.assert_grains(connection, among)
         connection.execute("CHECKPOINT build")
         connection.execute("USE memory")
         connection.execute("DETACH build")
-        compiled.save()
+        compiled.save(beside=last is not None)
         clock("finish")
         status["contexts"] = reports
         status["artefacts"] = applied
@@ -202,9 +220,128 @@ def _make(
             "ledger": status["ledger"],
             "artefacts": {kind: one["id"] for kind, one in applied.items()},
             "status": status,
+            "pins": list(tables["inferences"].pins),
         }
+    except Unable:
+        target.unlink(missing_ok=True)
+        raise
     finally:
         connection.close()
+
+
+_Filled = tuple[str | None, dict[str, Any], dict[str, str] | None]
+
+
+def _fill(
+    compiled: Parts,
+    project: Project,
+    tables: dict[str, LakeTable],
+    register: list[tuple[str, Record]],
+    as_of: str | None,
+    clock: Callable[[str], None],
+) -> _Filled:
+    """Make all tables of a build; its ``as_of``, and the reports of its contexts."""
+    connection = compiled.connection
+    connection.execute("USE build")
+    connection.execute("CREATE SCHEMA narrow")
+    _open_in_place(connection, project, tables, register)
+    _readings(connection, register)
+    events.inferences(compiled, _received(project, tables["inferences"]))
+    events.feedback(compiled, project, _received(project, tables["feedback"]))
+    clock("sort out")
+    events.aliases(connection, project, tables.get("aliases"))
+    stages.clocks(compiled, project)
+    stages.attribute(compiled, project)
+    clock("attribute")
+    horizon = _as_of(connection, as_of)
+    stages.label(
+        compiled, project, tables["inferences"], tables["feedback"], clock=horizon is not None
+    )
+    clock("label")
+    reports = build_contexts.join_all(compiled, project, tables, horizon)
+    stages.enrich(compiled, project, tables["inferences"])
+    stages.traces(compiled)
+    stages.judgements(compiled)
+    state.create(compiled)
+    return horizon, reports, None
+
+
+def _refill(
+    compiled: Parts,
+    project: Project,
+    tables: dict[str, LakeTable],
+    register: list[tuple[str, Record]],
+    as_of: str | None,
+    clock: Callable[[str], None],
+    *,
+    last: dict[str, Any],
+) -> _Filled:
+    """Bring the tables of a copy of the last build up to date; as `_fill`."""
+    connection = compiled.connection
+    connection.execute("ATTACH ':memory:' AS part")
+    connection.execute("USE part")
+    connection.execute("CREATE SCHEMA narrow")
+    changed = changes.readings(connection, register, superseded([r for _, r in register])[0])
+    fresh = {
+        name: changes.of_new_files(connection, tables[name], last["lake"][name])
+        for name in ("inferences", "feedback")
+    }
+    new = changed.get("inferences", changes.NONE).new
+    _open_in_place(connection, project, fresh, register, tables["quarantine"], new)
+    _open_in_place(connection, project, tables, register)
+    _readings(connection, register)
+    run = refresh.Refresh(
+        compiled=compiled,
+        project=project,
+        tables=tables,
+        fresh=fresh,
+        changed=changed,
+        last_as_of=last["as_of"],
+        last_reports=last["status"]["contexts"],
+    )
+    refresh.logs(run)
+    clock("attribute")
+    with refresh.using(connection, "build"):
+        horizon = _as_of(connection, as_of)
+    refresh.rows(run, horizon)
+    reports = refresh.enriched(run, horizon)
+    connection.execute("USE build")
+    refresh.clear(connection)
+    return horizon, reports, {"request_id": "old_ids", "feedback_id": "shown"}
+
+
+def _check_files(tables: Mapping[str, LakeTable], last: Mapping[str, Any]) -> None:
+    """Whether the lake still has the files that the last build was made of."""
+    before = last["lake"]
+    for name, table in tables.items():
+        if not set(before.get(name, [])) <= set(table.files):
+            raise Unable(f"rows of {name} were erased")
+
+
+def _open_in_place(
+    connection: duckdb.DuckDBPyConnection,
+    project: Project,
+    tables: dict[str, LakeTable],
+    register: list[tuple[str, Record]],
+    quarantine: LakeTable | None = None,
+    among: Set[int] | None = None,
+) -> None:
+    """Add to the inferences those rows that stayed in their own files."""
+    logged = [record for table, record in register if table == "inferences"]
+    tables["inferences"] = with_rows_in_place(
+        connection,
+        project,
+        tables["inferences"],
+        quarantine or tables["quarantine"],
+        logged,
+        among,
+    )
+
+
+def _readings(connection: duckdb.DuckDBPyConnection, register: list[tuple[str, Record]]) -> None:
+    replaced, continued = superseded([record for _, record in register])
+    numbers = [(table, record.ingest_id) for table, record in register]
+    events.readings(connection, numbers, replaced, continued)
 
 
 class _Stopwatch:
@@ -225,7 +362,7 @@ def _received(project: Project, table: LakeTable) -> str:
 
 
 def _as_of(connection: duckdb.DuckDBPyConnection, given: str | None) -> str | None:
-    """The build's ``as_of`` as ISO text; None without clocks."""
+    """The build's ``as_of`` as ISO text, and as the variable ``as_of``; None without clocks."""
     if given is None:
         sql = (
             "SELECT coalesce((SELECT max(received_at) FROM narrow.feedback), "
@@ -239,4 +376,7 @@ def _as_of(connection: duckdb.DuckDBPyConnection, given: str | None) -> str | No
             raise DataError(
                 f"--as-of {given!r} is not a time.", "Write it as 2026-01-31T12:00:00Z."
             ) from error
-    return None if moment is None else moment.astimezone(UTC).isoformat()
+    found = None if moment is None else moment.astimezone(UTC).isoformat()
+    # A time in the text of a statement would make a text of its own for each build.
+    connection.execute(f"SET VARIABLE as_of = CAST({literal(found)} AS TIMESTAMPTZ)")
+    return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import duckdb
@@ -107,8 +108,16 @@ def count(
     }
 
 
-def assert_grains(connection: duckdb.DuckDBPyConnection) -> None:
-    """Refuse a build in which a relation has two rows where there must be one."""
+def assert_grains(
+    connection: duckdb.DuckDBPyConnection, among: Mapping[str, str] | None = None
+) -> None:
+    """Refuse a build in which a relation has two rows where there must be one.
+
+    Parameters
+    ----------
+    among
+        Where only some rows are new: by the name of a key, the relation of the keys to look at.
+    """
     grains = {
         "inferences": "request_id",
         "feedback": "feedback_id",
@@ -118,19 +127,21 @@ def assert_grains(connection: duckdb.DuckDBPyConnection) -> None:
         "enriched_feedback": "feedback_id",
     }
     for relation, key in grains.items():
+        some = f" WHERE {key} IN (SELECT {key} FROM {among[key]})" if among else ""
         row = connection.execute(
-            f"SELECT count(*), count(DISTINCT {key}) FROM narrow.{relation}"
+            f"SELECT count(*), count(DISTINCT {key}) FROM narrow.{relation}{some}"
         ).fetchone()
         if row is not None and row[0] != row[1]:
             raise DataError(
                 f"{relation} has {row[0]:,} rows for {row[1]:,} {key}s.",
                 "This is a defect of the workbench; nothing was published. Please report it.",
             )
+    some = f" AND feedback_id IN (SELECT feedback_id FROM {among['feedback_id']})" if among else ""
     unequal = engine.scalar(
         connection,
         "SELECT count(*) FROM (SELECT feedback_id, sum(weight) AS total FROM narrow.credits "
-        "GROUP BY 1) c FULL JOIN (SELECT feedback_id FROM narrow.attribution "
-        "WHERE request_id IS NOT NULL) a USING (feedback_id) "
+        f"WHERE true{some} GROUP BY 1) c FULL JOIN (SELECT feedback_id FROM narrow.attribution "
+        f"WHERE request_id IS NOT NULL{some}) a USING (feedback_id) "
         "WHERE (abs(total - 1) < 1e-9 AND a.feedback_id IS NOT NULL) IS NOT true",
     )
     if unequal:

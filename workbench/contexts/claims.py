@@ -32,6 +32,7 @@ from workbench.contexts import (
     ContextJoin,
     JoinSpec,
     Option,
+    Reach,
     age_column,
     fact_column,
     known_column,
@@ -300,4 +301,5 @@ context_join = ContextJoin(
     reads=lambda _: ("output",),
     problems=_problems,
     figures=_figures,
+    reach=lambda _facts, _spec: Reach(),
 )

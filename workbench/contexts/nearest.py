@@ -39,6 +39,7 @@ from workbench.contexts import (
     Inputs,
     JoinSpec,
     Option,
+    Reach,
     age_column,
     fact_column,
     has_key,
@@ -282,4 +283,5 @@ context_join = ContextJoin(
     problems=_problems,
     figures=_figures,
     compute=_compute,
+    reach=lambda _facts, _spec: Reach(),
 )

@@ -1,0 +1,324 @@
+"""What changed since a build: rows that were received or count no more, and whom they concern.
+
+Everything here are temporary tables of ids, each small where little changed. ``build`` is the copy
+of the last build, and the schema ``narrow`` beside it holds the part of it that is made anew.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import duckdb
+
+from workbench import engine
+from workbench.attribution import SCOPES
+from workbench.build import events
+from workbench.build.sources import LakeTable, contract_relation
+from workbench.compiled import Parts
+from workbench.engine import literal
+from workbench.ingest.records import Record
+from workbench.project import Project
+
+#: The inference on which a fallback looks for an event, by the column that both have.
+_KEYS = {"session": "session_id", "user": "user_id"}
+
+
+class Unable(Exception):  # noqa: N818
+    """Why a build cannot be made of the last one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Readings:
+    """Readings of one table that count since the last build, and those that count no more."""
+
+    new: frozenset[int]
+    gone: frozenset[int]
+
+    @property
+    def any(self) -> bool:
+        """Whether there is a difference."""
+        return bool(self.new or self.gone)
+
+
+#: No difference.
+NONE = Readings(new=frozenset(), gone=frozenset())
+
+
+def readings(
+    connection: duckdb.DuckDBPyConnection,
+    register: Sequence[tuple[str, Record]],
+    replaced: set[int],
+) -> dict[str, Readings]:
+    """The difference between the readings of the last build and of now, by table."""
+    before: dict[str, set[int]] = {}
+    now: dict[str, set[int]] = {}
+    rows = connection.execute('SELECT "table", ingest_id FROM build.narrow.readings WHERE live')
+    for table, number in rows.fetchall():
+        before.setdefault(table, set()).add(number)
+    for table, record in register:
+        if record.ingest_id not in replaced:
+            now.setdefault(table, set()).add(record.ingest_id)
+    return {
+        table: Readings(
+            new=frozenset(now.get(table, set()) - before.get(table, set())),
+            gone=frozenset(before.get(table, set()) - now.get(table, set())),
+        )
+        for table in {*before, *now}
+    }
+
+
+def of_new_files(
+    connection: duckdb.DuckDBPyConnection, table: LakeTable, before: Sequence[str]
+) -> LakeTable:
+    """A lake table without the files that it had before."""
+    found = replace(table, files=tuple(name for name in table.files if name not in before))
+    # A file has the columns that its rows have.
+    columns = () if found.empty else tuple(engine.columns_of(connection, found.relation))
+    return replace(found, columns=columns)
+
+
+def temporary(connection: duckdb.DuckDBPyConnection, name: str, query: str) -> None:
+    """Make a temporary table."""
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS {query}")
+
+
+def received(
+    connection: duckdb.DuckDBPyConnection,
+    project: Project,
+    table: LakeTable,
+    fresh: LakeTable,
+    changed: Readings,
+    key: str,
+) -> str:
+    """Make ``changed_TABLE``, the ids whose rows are others now; SQL of all rows of these ids.
+
+    Parameters
+    ----------
+    table, fresh
+        The lake table, and that part of it which holds the rows of new readings.
+    changed
+        Which readings are new, and which count no more.
+    key
+        The column of the id.
+    """
+    name = table.name
+    new = f"(FROM {contract_relation(project, fresh)} WHERE ingest_id IN ({listed(changed.new)}))"
+    whole = contract_relation(project, table)
+    query = f"SELECT {key} FROM {new}"
+    if changed.gone:
+        query += f" UNION ALL SELECT {key} FROM {whole} WHERE ingest_id IN ({listed(changed.gone)})"
+    temporary(connection, f"changed_{name}", f"SELECT DISTINCT {key} FROM ({query})")
+    known = engine.scalar(
+        connection,
+        f"SELECT EXISTS (FROM build.narrow.{name} SEMI JOIN changed_{name} USING ({key})) "
+        f'OR EXISTS (FROM build.narrow.refused WHERE "table" = {literal(name)} AND id IN '
+        f"(SELECT {key} FROM changed_{name}))",
+    )
+    if not known and not changed.gone:
+        return new
+    # The rows are found by their ids alone, and read by their numbers.
+    temporary(
+        connection,
+        f"rows_of_{name}",
+        f"SELECT row_id FROM {events.live(whole)} SEMI JOIN changed_{name} USING ({key})",
+    )
+    return f"(SELECT l.* FROM {whole} l SEMI JOIN rows_of_{name} USING (row_id))"
+
+
+def is_local(condition: str | None) -> bool:
+    """Whether what a condition says of a row depends on that row alone."""
+    return condition is None or re.search(r"(?i)\b(over|select|from)\b", condition) is None
+
+
+def merge(
+    connection: duckdb.DuckDBPyConnection, name: str, key: str, old: str, new: str = "true"
+) -> None:
+    """Put rows of ``narrow.NAME`` in place of those of the build that have a `key` in `old`.
+
+    Parameters
+    ----------
+    old
+        Relation of keys whose rows are taken out.
+    new
+        SQL condition on the rows that are put in.
+
+    Raises
+    ------
+    Unable
+        If the columns are not what they were.
+    """
+    before = engine.columns_of(connection, f"build.narrow.{name}")
+    if before != engine.columns_of(connection, f"narrow.{name}"):
+        raise Unable(f"the columns of {name} are others now")
+    connection.execute(f"DELETE FROM build.narrow.{name} WHERE {key} IN (SELECT {key} FROM {old})")
+    connection.execute(f"INSERT INTO build.narrow.{name} BY NAME FROM narrow.{name} WHERE {new}")
+
+
+def inferences(
+    compiled: Parts, table: LakeTable, fresh: LakeTable, changed: Readings, project: Project
+) -> None:
+    """Bring ``build.narrow.inferences`` up to date; ``changed_rows`` are its rows old and new."""
+    connection = compiled.connection
+    rows = received(connection, project, table, fresh, changed, "request_id")
+    events.inferences(compiled, rows)
+    temporary(
+        connection,
+        "was_inferences",
+        "FROM build.narrow.inferences SEMI JOIN changed_inferences USING (request_id)",
+    )
+    temporary(
+        connection,
+        "changed_rows",
+        "FROM was_inferences UNION ALL BY NAME FROM narrow.inferences",
+    )
+    merge(connection, "inferences", "request_id", "changed_inferences")
+    _merge_refused(connection, "inferences", "request_id")
+
+
+def feedback(
+    compiled: Parts, table: LakeTable, fresh: LakeTable, changed: Readings, project: Project
+) -> None:
+    """Bring ``build.narrow.feedback`` up to date; ``was_feedback`` are rows that are no more."""
+    connection = compiled.connection
+    conditions = [project.spam, *(signal.positive for signal in project.signals.values())]
+    if all(map(is_local, conditions)):
+        rows = received(connection, project, table, fresh, changed, "feedback_id")
+        events.feedback(compiled, project, rows)
+    else:
+        events.feedback(compiled, project, events.live(contract_relation(project, table)))
+        both = ("build.narrow.feedback", "narrow.feedback")
+        one, other = (
+            f"(SELECT * FROM {a} EXCEPT ALL SELECT * FROM {b})" for a, b in (both, both[::-1])
+        )
+        refused = ("build.narrow.refused", "narrow.refused")
+        gone, come = (
+            f"(SELECT id, reason, source_file, source_row FROM {a} WHERE \"table\" = 'feedback' "
+            f"EXCEPT ALL SELECT id, reason, source_file, source_row FROM {b})"
+            for a, b in (refused, refused[::-1])
+        )
+        temporary(
+            connection,
+            "changed_feedback",
+            f"SELECT feedback_id FROM {one} UNION SELECT feedback_id FROM {other} "
+            f"UNION SELECT id FROM {gone} UNION SELECT id FROM {come}",
+        )
+        for name, key in (("feedback", "feedback_id"), ("refused", "id")):
+            connection.execute(
+                f"DELETE FROM narrow.{name} WHERE {key} NOT IN (FROM changed_feedback)"
+            )
+    temporary(
+        connection,
+        "was_feedback",
+        "FROM build.narrow.feedback SEMI JOIN changed_feedback USING (feedback_id)",
+    )
+    merge(connection, "feedback", "feedback_id", "changed_feedback")
+    _merge_refused(connection, "feedback", "feedback_id")
+
+
+def _merge_refused(connection: duckdb.DuckDBPyConnection, table: str, key: str) -> None:
+    connection.execute(
+        f'DELETE FROM build.narrow.refused WHERE "table" = {literal(table)} '
+        f"AND id IN (SELECT {key} FROM changed_{table})"
+    )
+    connection.execute("INSERT INTO build.narrow.refused FROM narrow.refused")
+    connection.execute("DELETE FROM narrow.refused")
+
+
+def aliases(connection: duckdb.DuckDBPyConnection) -> None:
+    """Put ``narrow.aliases`` into the build; ``changed_names`` are names that lead elsewhere."""
+    pairs = "(FROM build.narrow.aliases UNION FROM narrow.aliases)"
+    one, other = "build.narrow.aliases", "narrow.aliases"
+    temporary(
+        connection,
+        "changed_names",
+        "SELECT request_id AS name FROM changed_inferences "
+        f"UNION SELECT alias FROM (FROM {one} EXCEPT FROM {other}) "
+        f"UNION SELECT alias FROM (FROM {other} EXCEPT FROM {one}) "
+        f"UNION SELECT alias FROM {pairs} SEMI JOIN changed_inferences USING (request_id) "
+        f"UNION SELECT alias FROM {pairs} p SEMI JOIN changed_rows r ON p.request_id = r.trace_id",
+    )
+    connection.execute("DELETE FROM build.narrow.aliases")
+    connection.execute("INSERT INTO build.narrow.aliases FROM narrow.aliases")
+
+
+_ASKING = "f.request_id IS NULL AND f.kind IS DISTINCT FROM 'preference'"
+_ALONE = f"(f.scope IS NULL OR f.scope NOT IN ({', '.join(map(literal, SCOPES))}))"
+
+
+def _beside(project: Project, event: str, row: str) -> list[str]:
+    """Conditions under which the search for an event without an id looks at an inference."""
+    wholes = [
+        f"{_ASKING} AND f.scope = {literal(scope)} AND {event}.{key} = {row}.{key}"
+        for scope, key in SCOPES.items()
+    ]
+    span = f"to_microseconds({round(project.window.total_seconds() * 1_000_000)})"
+    return wholes + [
+        f"{_ASKING} AND {_ALONE} AND {event}.{_KEYS[way]} = {row}.{_KEYS[way]} "
+        f"AND {row}.ts BETWEEN {event}.ts - {span} AND {event}.ts"
+        for way in project.fallback
+    ]
+
+
+def asked(connection: duckdb.DuckDBPyConnection, project: Project) -> None:
+    """Make ``changed_events``, whose attribution may change, and ``narrow`` of what it needs."""
+    named = [
+        "SELECT feedback_id FROM build.narrow.feedback f "
+        f"SEMI JOIN changed_names c ON f.{column} = c.name"
+        for column in ("request_id", "chosen_id", "rejected_id")
+    ]
+    beside = [
+        f"SELECT f.feedback_id FROM build.narrow.feedback f JOIN changed_rows r ON {condition}"
+        for condition in _beside(project, "f", "r")
+    ]
+    core = " UNION ".join(["SELECT feedback_id FROM changed_feedback", *named, *beside])
+    temporary(connection, "core_events", core)
+    known = "(FROM build.narrow.feedback UNION ALL FROM was_feedback)"
+    temporary(
+        connection,
+        "changed_events",
+        "FROM core_events UNION "
+        f"SELECT feedback_id FROM {known} WHERE retracts IN (FROM core_events) UNION "
+        f"SELECT retracts FROM {known} WHERE retracts IS NOT NULL "
+        "AND feedback_id IN (FROM core_events)",
+    )
+    connection.execute(
+        "CREATE OR REPLACE TABLE narrow.feedback AS FROM build.narrow.feedback "
+        "WHERE feedback_id IN (FROM changed_events) OR retracts IN (FROM changed_events) "
+        "OR feedback_id IN (SELECT retracts FROM build.narrow.feedback WHERE retracts IS NOT NULL "
+        "AND feedback_id IN (FROM changed_events))"
+    )
+    temporary(
+        connection,
+        "asked_names",
+        "SELECT request_id AS name FROM narrow.feedback UNION "
+        "SELECT chosen_id FROM narrow.feedback UNION SELECT rejected_id FROM narrow.feedback",
+    )
+    connection.execute(
+        "CREATE OR REPLACE TABLE narrow.aliases AS FROM build.narrow.aliases "
+        "WHERE alias IN (FROM asked_names)"
+    )
+    targets = "(FROM asked_names UNION SELECT request_id FROM narrow.aliases)"
+    rows = [
+        f"SELECT row_id FROM build.narrow.inferences WHERE request_id IN {targets}",
+        "SELECT row_id FROM build.narrow.inferences "
+        "WHERE trace_id IN (SELECT request_id FROM narrow.aliases)",
+        *(
+            f"SELECT i.row_id FROM narrow.feedback f JOIN build.narrow.inferences i ON {condition}"
+            for condition in _beside(project, "f", "i")
+        ),
+    ]
+    only(connection, "inferences", f"row_id IN ({' UNION '.join(rows)})")
+
+
+def only(connection: duckdb.DuckDBPyConnection, name: str, condition: str) -> None:
+    """Make ``narrow.NAME`` of those rows of the build for which a condition holds."""
+    connection.execute(
+        f"CREATE OR REPLACE TABLE narrow.{name} AS FROM build.narrow.{name} WHERE {condition}"
+    )
+
+
+def listed(numbers: frozenset[int]) -> str:
+    """SQL of a list of numbers."""
+    return ", ".join(map(str, sorted(numbers))) or "NULL"
