@@ -23,7 +23,7 @@ import workbench as wb
 from tests.contexts.test_build import write
 from tests.soundness.tables import ENGINES, Row, Tables, at, by, difference
 from workbench import engine
-from workbench.contexts import Inputs, JoinSpec, _search, contexts
+from workbench.contexts import Inputs, JoinSpec, _matrices, _search, contexts
 from workbench.errors import ConfigError
 
 SCHEMA = {
@@ -307,8 +307,11 @@ def test_blocks_of_any_size_find_the_same_as_a_search_in_64_bits(
                 best.append((-one_score(query, vector, how), int(number)))
         expected.append(sorted(best)[:5])
     found = []
-    for cells in (1, 700, 10**6):
+    # One query at a time; several blocks, tiles and strides, none of them whole; all at once.
+    for cells, tile, stride in ((1, 2**14, 4), (700, 100, 24), (10**6, 2**14, 256)):
         monkeypatch.setattr(_search, "CELLS", cells)
+        monkeypatch.setattr(_search, "TILE", tile)
+        monkeypatch.setattr(_matrices, "STRIDE", stride)
         among = _search.documents(vectors, order, known, how)
         pairs = _search.search(queries, times, among, k=5, similarity=how)
         listed: list[list[tuple[float, int]]] = [[] for _ in queries]

@@ -8,20 +8,31 @@ can change which documents are found, their scores or their order.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import cache
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
+from threadpoolctl import ThreadpoolController
 
-Floats = npt.NDArray[np.float64]
-Vectors = npt.NDArray[np.float32]
-Integers = npt.NDArray[np.int64]
-Flags = npt.NDArray[np.bool_]
+from workbench.contexts._matrices import (
+    PART,
+    Floats,
+    Integers,
+    Vectors,
+    by_length,
+    candidates,
+    norms_of,
+    usable,
+)
 
-#: Greatest number of cells of one block: of similarities, or of vectors in 64 bits.
-CELLS = 1_000_000
+#: Greatest number of similarities of one block.
+CELLS = 4_000_000
+#: Documents that are compared with a block at once: enough queries fit beside them that bringing
+#: the documents into the form of the multiplication, once per block, costs next to nothing.
+TILE = 2**14
 _UNIT = 2.0**-24
 
 
@@ -67,38 +78,6 @@ class Found:
     score: Floats
 
 
-def by_length(column: pa.Array) -> dict[int, tuple[Integers, Vectors]]:
-    """The vectors of each length: their rows, and a matrix. Missing values are NaN."""
-    lengths = np.asarray(column.value_lengths().fill_null(0))
-    result = {}
-    for length in np.unique(lengths[lengths > 0]):
-        rows = np.flatnonzero(lengths == length)
-        values = column.take(pa.array(rows)).flatten().to_numpy(zero_copy_only=False)
-        result[int(length)] = (rows, values.astype(np.float32).reshape(-1, int(length)))
-    return result
-
-
-def usable(vectors: Vectors, similarity: str) -> Flags:
-    """Which vectors can be compared: finite, and for the cosine with a direction."""
-    finite: Flags = np.all(np.isfinite(vectors), axis=1)
-    if similarity != "cosine":
-        return finite
-    directed: Flags = np.any(vectors != 0, axis=1)
-    return finite & directed
-
-
-def norms_of(vectors: Vectors) -> Floats:
-    """Euclidean norm of each vector; every one by itself, whatever stands beside it."""
-    step = max(1, CELLS // max(1, vectors.shape[1]))
-    parts = [_norms(vectors[start : start + step]) for start in range(0, len(vectors), step)]
-    return np.concatenate([np.empty(0), *parts])
-
-
-def _norms(vectors: Vectors) -> Floats:
-    norms: Floats = np.sqrt(np.square(vectors, dtype=np.float64).sum(axis=1))
-    return norms
-
-
 def documents(vectors: Vectors, order: Integers, known: Integers, similarity: str) -> Documents:
     """Prepare vectors for `search`; rows are brought into the order of `order`."""
     place = np.argsort(order, kind="stable")
@@ -108,7 +87,7 @@ def documents(vectors: Vectors, order: Integers, known: Integers, similarity: st
     divisors = np.where(divisors > 0, divisors, 1.0)
     # The norm of the tiniest vectors is beyond 32 bits, and so has to be divided out in 64.
     scaled = np.empty_like(vectors)
-    step = max(1, CELLS // max(1, vectors.shape[1]))
+    step = max(1, PART // max(1, vectors.shape[1]))
     for start in range(0, len(vectors), step):
         part = slice(start, start + step)
         scaled[part] = vectors[part].astype(np.float64) / divisors[part, None]
@@ -140,12 +119,45 @@ def search(
     similarity
         ``cosine``, ``dot`` (inner product) or ``euclidean`` (minus the distance).
     """
-    step = block_rows(len(among.order), queries.shape[1])
-    parts = [
-        _block(queries[start : start + step], times[start : start + step], start, among, k,
-               similarity)
-        for start in range(0, len(queries), step)
-    ]  # fmt: skip
+    n = len(among.order)
+    step = block_rows(min(n, TILE), queries.shape[1])
+
+    def block(start: int) -> Found:
+        rows = slice(start, start + step)
+        asked = _Queries(vectors=queries[rows], norms=norms_of(queries[rows]), times=times[rows])
+        found = [
+            _tile(asked, among, slice(first, first + TILE), k, similarity)
+            for first in range(0, n, TILE)
+        ]
+        # The best of all are among the best of each tile.
+        best = _best(_joined(found), len(asked.vectors), k) if len(found) > 1 else found[0]
+        return replace(best, query=best.query + start)
+
+    starts = range(0, len(queries), step)
+    if len(starts) == 1:
+        return block(0)
+    # A block is not only multiplied: whole blocks side by side keep all processors busy.
+    blas = _blas()
+    workers = max([1, *(library["num_threads"] for library in blas.info())])
+    with blas.limit(limits=1), ThreadPoolExecutor(workers) as pool:
+        return _joined(list(pool.map(block, starts)))
+
+
+@cache
+def _blas() -> ThreadpoolController:
+    return ThreadpoolController().select(user_api="blas")
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Queries:
+    """The queries of a block."""
+
+    vectors: Vectors
+    norms: Floats
+    times: Integers
+
+
+def _joined(parts: Sequence[Found]) -> Found:
     return Found(
         query=np.concatenate([np.empty(0, np.int64), *(part.query for part in parts)]),
         document=np.concatenate([np.empty(0, np.int64), *(part.document for part in parts)]),
@@ -153,45 +165,49 @@ def search(
     )
 
 
-def _block(
-    queries: Vectors, times: Integers, start: int, among: Documents, k: int, similarity: str
-) -> Found:
-    rough, error = _rough(queries, among, similarity)
-    if (among.known > times.min()).any():
-        rough[among.known[None, :] > times[:, None]] = -np.inf
-    # What is not known yet is never a candidate.
-    candidate = rough > -np.inf
-    if rough.shape[1] > k:
-        kth = np.partition(rough, -k, axis=1)[:, -k]
-        # Both of two compared values may be wrong.
-        candidate &= rough >= (kth - 2 * error.astype(np.float32))[:, None]
-    query, document = np.divmod(np.flatnonzero(candidate.ravel()), rough.shape[1])
+def _best(found: Found, n: int, k: int) -> Found:
+    """The best `k` pairs of each of `n` queries, in order."""
+    best = np.lexsort((found.document, -found.score, found.query))
+    query = found.query[best]
+    first = np.searchsorted(query, np.arange(n))
+    best = best[np.arange(len(query)) - first[query] < k]
+    return Found(query=found.query[best], document=found.document[best], score=found.score[best])
+
+
+def _tile(queries: _Queries, among: Documents, part: slice, k: int, similarity: str) -> Found:
+    """The best pairs of some queries and some documents."""
+    rough, error = _rough(queries, among, part, similarity)
+    known = among.known[part]
+    if known.max() > queries.times.min():
+        rough[known[None, :] > queries.times[:, None]] = -np.inf
+    query, document = candidates(rough, 2 * error.astype(np.float32), k)
+    document += part.start
     score = _scores(queries, among, query, document, similarity)
-    best = np.lexsort((document, -score, query))
-    query, document, score = query[best], document[best], score[best]
-    first = np.searchsorted(query, np.arange(len(queries)))
-    kept = np.arange(len(query)) - first[query] < k
-    return Found(query=query[kept] + start, document=document[kept], score=score[kept])
+    return _best(Found(query=query, document=document, score=score), len(rough), k)
 
 
-def _rough(queries: Vectors, among: Documents, similarity: str) -> tuple[Vectors, Floats]:
-    """What orders the documents of each query in 32 bits, and the greatest error of each.
+def _rough(
+    queries: _Queries, among: Documents, part: slice, similarity: str
+) -> tuple[Vectors, Floats]:
+    """What orders some documents for each query in 32 bits, and the greatest error of each query.
 
     Queries and documents are no longer than 1, so an inner product of n terms is off by no more
     than n + 2 roundings (Higham, Accuracy and Stability of Numerical Algorithms, 2002, section
     3.1); the distance needs a few more.
     """
-    norms = norms_of(queries)
+    norms = queries.norms
     divisors = np.where(norms > 0, norms, 1.0)
-    scaled = (queries.astype(np.float64) / divisors[:, None]).astype(np.float32)
-    rough = scaled @ among.scaled.T
-    roundings = queries.shape[1] + 8
-    error = np.full(len(queries), 2 * roundings * _UNIT)
+    # The norm of the tiniest vectors is beyond 32 bits, and so has to be divided out in 64.
+    scaled = np.empty_like(queries.vectors)
+    np.divide(queries.vectors, divisors[:, None], out=scaled, casting="same_kind")
+    rough = scaled @ among.scaled[part].T
+    roundings = scaled.shape[1] + 8
+    error = np.full(len(scaled), 2 * roundings * _UNIT)
     if similarity == "euclidean":
         # The distance falls with q.d - d.d / 2, here divided by the longest vector of all.
         longest = max(among.norms.max(initial=0.0), 1e-50)
         most = np.maximum(norms, longest)
-        half = np.square(among.norms / longest) / 2
+        half = np.square(among.norms[part] / longest) / 2
         rough *= (norms / most).astype(np.float32)[:, None]
         rough -= (longest / most).astype(np.float32)[:, None] * half.astype(np.float32)[None, :]
         # Of a long query and short documents, distances in 64 bits are the coarser ones.
@@ -200,22 +216,21 @@ def _rough(queries: Vectors, among: Documents, similarity: str) -> tuple[Vectors
 
 
 def _scores(
-    queries: Vectors, among: Documents, query: Integers, document: Integers, similarity: str
+    queries: _Queries, among: Documents, query: Integers, document: Integers, similarity: str
 ) -> Floats:
     """The similarity of each pair, in 64 bits."""
     score = np.empty(len(query))
-    norms = norms_of(queries)
-    step = max(1, CELLS // (4 * queries.shape[1]))
+    step = max(1, PART // queries.vectors.shape[1])
     for start in range(0, len(query), step):
         part = slice(start, start + step)
-        left = queries[query[part]].astype(np.float64)
+        left = queries.vectors[query[part]].astype(np.float64)
         right = among.vectors[document[part]].astype(np.float64)
         if similarity == "euclidean":
             score[part] = -np.sqrt(np.square(left - right).sum(axis=1))
             continue
         score[part] = (left * right).sum(axis=1)
         if similarity == "cosine":
-            score[part] /= norms[query[part]] * among.norms[document[part]]
+            score[part] /= queries.norms[query[part]] * among.norms[document[part]]
             # Rounding must not push a cosine out of its range.
             np.clip(score[part], -1.0, 1.0, out=score[part])
     return score
