@@ -44,15 +44,18 @@ class Scope:
     tables
         The relations that it declares to read, by name.
     run
-        Runs a statement.
+        Runs a statement of DuckDB.
+    variable
+        The value of an SQL variable of the connection, by its name and type.
     """
 
     tables: Mapping[str, ir.Table]
-    run: Callable[[str], None]
-    _open: Callable[[str], ir.Table]
+    run: Callable[[str], object]
+    _make: Callable[[str, ir.Table | None, str, str], ir.Table]
+    variable: Callable[[str, str], ir.Value] = engine.variable
 
     def make(
-        self, name: str, expression: ir.Table, query: str = "{}", kind: str = "TABLE"
+        self, name: str, expression: ir.Table | None, query: str = "{}", kind: str = "TABLE"
     ) -> ir.Table:
         """Make a table of schema ``narrow``, or a temporary one where `name` has no schema.
 
@@ -61,16 +64,13 @@ class Scope:
         name
             Its name.
         expression
-            Its rows.
+            Its rows; None where `query` says them all.
         query
-            What is made of them, where they stand as ``{}``.
+            What is made of them in SQL of DuckDB, where they stand as ``{}``.
         kind
             ``TABLE``, or ``VIEW`` for what is read once.
         """
-        kind = kind if "." in name else f"OR REPLACE TEMP {kind}"
-        sql = query.replace("{}", engine.sql_of(expression))
-        self.run(f"CREATE {kind} {_quoted(name)} AS {sql}")
-        return self._open(name)
+        return self._make(name, expression, query, kind)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,11 +85,15 @@ class Parts:
         The same connection, wrapped for Ibis.
     file
         Where statements are kept from one process to the next; None for nowhere.
+    elsewhere
+        What runs the parts in place of DuckDB; None for DuckDB. Called with these `Parts`, the
+        part, what it reads, and its arguments.
     """
 
     connection: duckdb.DuckDBPyConnection
     backend: Any
     file: Path | None = None
+    elsewhere: Callable[[Parts, Part, Sequence[str], Mapping[str, Any]], None] | None = None
     _used: dict[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
 
     def run(
@@ -108,6 +112,9 @@ class Parts:
         given
             Its arguments: plain values, and dataclasses of such.
         """
+        if self.elsewhere is not None:
+            self.elsewhere(self, part, reads, given)
+            return
         schemas = [[name, *self._columns(name)] for name in reads]
         name = f"{part.__module__}:{part.__qualname__}"
         text = json.dumps([name, schemas, _plain(given)])
@@ -127,14 +134,13 @@ class Parts:
         if lasting is not None:
             self._used[lasting] = statements
 
-    def save(self, *, beside: bool = False) -> None:
-        """Keep what was run, in place of what was kept before, or `beside` it."""
+    def save(self) -> None:
+        """Keep what was run, in place of what was kept before."""
         program = _program()
-        parts = {**self._stored, **self._used} if beside else self._used
-        if self.file is None or program is None or parts.keys() == self._stored.keys():
+        if self.file is None or program is None or self._used.keys() == self._stored.keys():
             return
         waiting = self.file.with_name(self.file.name + ".unfinished")
-        waiting.write_text(json.dumps({"program": program, "parts": parts}), "utf-8")
+        waiting.write_text(json.dumps({"program": program, "parts": self._used}), "utf-8")
         os.replace(waiting, self.file)
 
     def _compile(
@@ -146,8 +152,16 @@ class Parts:
             self.connection.execute(sql)
             statements.append(sql)
 
+        def make(name: str, expression: ir.Table | None, query: str, kind: str) -> ir.Table:
+            kind = kind if "." in name else f"OR REPLACE TEMP {kind}"
+            sql = query
+            if expression is not None:
+                sql = query.replace("{}", engine.sql_of(expression))
+            run(f"CREATE {kind} {quoted(name)} AS {sql}")
+            return self.open(name)
+
         tables = {name: self.open(name) for name in reads}
-        part(Scope(tables=tables, run=run, _open=self.open), **given)
+        part(Scope(tables=tables, run=run, _make=make), **given)
         return tuple(statements)
 
     def open(self, name: str) -> ir.Table:
@@ -156,7 +170,7 @@ class Parts:
         return self.backend.table(table, database=schema or None)
 
     def _columns(self, name: str) -> list[str]:
-        found = self.connection.execute(f"SELECT * FROM {_quoted(name)} LIMIT 0").description
+        found = self.connection.execute(f"SELECT * FROM {quoted(name)} LIMIT 0").description
         return [f"{engine.identifier(column[0])} {column[1]}" for column in found or ()]
 
     @cached_property
@@ -173,7 +187,8 @@ class Parts:
             return {}
 
 
-def _quoted(name: str) -> str:
+def quoted(name: str) -> str:
+    """The name of a relation, with its schema if it has one, as SQL."""
     return ".".join(map(engine.identifier, name.split(".", 1)))
 
 

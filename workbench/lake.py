@@ -17,6 +17,7 @@ from deltalake import (
     Schema,
     Transaction,
     WriterProperties,
+    convert_to_deltalake,
     write_deltalake,
 )
 from deltalake.exceptions import DeltaError, TableNotFoundError
@@ -170,6 +171,10 @@ class Lake:
                 "Make room or give write permission, then run the command again; nothing was lost.",
             ) from error
         return DeltaTable(self.uri(table)).version()
+
+    def adopt(self, table: str) -> None:
+        """Make the Parquet files that lie in a table's folder a table of one version."""
+        convert_to_deltalake(self.uri(table), configuration=_CONFIGURATION)
 
     def rewrite(self, table: str, data: pa.RecordBatchReader) -> None:
         """Put other rows in place of all rows of a table, and drop its history for good.

@@ -48,16 +48,16 @@ def add(compiled: Parts, project: Project, table: LakeTable) -> None:
         return
     connection, backend = compiled.connection, compiled.backend
     fitted = _applied(connection, backend, project, table, made, backend.table("enriching"))
-    connection.execute(f"CREATE TABLE {_MADE} AS {_PUBLIC.format(engine.sql_of(fitted))}")
+    connection.execute(f"CREATE TABLE {_MADE} AS {engine.sql_of(fitted.drop(*_PRIVATE))}")
 
 
 def _without(scope: Scope) -> None:
     enriched = scope.tables["enriching"]
-    scope.make(_MADE, _completed(enriched, enriched.columns), _PUBLIC)
+    scope.make(_MADE, _completed(enriched, enriched.columns).drop(*_PRIVATE))
 
 
 _MADE = "narrow.enriched_inferences"
-_PUBLIC = "SELECT * EXCLUDE (ingest_id, source_file, source_row) FROM ({})"
+_PRIVATE = ("ingest_id", "source_file", "source_row")
 
 
 def _completed(enriched: ir.Table, given: Sequence[str]) -> ir.Table:

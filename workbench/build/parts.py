@@ -13,11 +13,10 @@ from datetime import datetime, timedelta
 import ibis
 import ibis.expr.types as ir
 
-from workbench import attribution, contract, engine, enrich, labels, steps
+from workbench import attribution, contract, enrich, labels, steps
 from workbench.build.names import joined, private_columns
 from workbench.compiled import Scope
 from workbench.contexts import JoinSpec, contexts
-from workbench.engine import identifier
 from workbench.project import Signal
 
 
@@ -114,7 +113,7 @@ def label(
         signals=signals,
         class_signals=class_signals,
         maturity=maturity,
-        as_of=engine.variable("as_of", "timestamp('UTC')") if clock else None,
+        as_of=scope.variable("as_of", "timestamp('UTC')") if clock else None,
         rater_weights=None if other_weight is None else tables["rater_weights"],
         other_weight=1.0 if other_weight is None else other_weight,
     )
@@ -125,10 +124,7 @@ def refused(scope: Scope, *, join: str, spec: JoinSpec, known: str) -> None:
     """Make ``refused_facts``: the keys that the settings of a context forbid, the worst first."""
     bad = contexts.get(join).refuse(scope.tables[known], spec)
     if bad is None:
-        scope.run(
-            "CREATE OR REPLACE TEMP TABLE refused_facts AS "
-            "SELECT NULL::VARCHAR AS key, 0 AS n WHERE false"
-        )
+        scope.make("refused_facts", None, "SELECT NULL::VARCHAR AS key, 0 AS n WHERE false")
         return
     scope.make("refused_facts", bad.order_by(ibis.desc("n"), "key").limit(1_000))
 
@@ -148,7 +144,7 @@ def join(
     It has no column of the inferences but ``row_id``: what is carried along is copied every time.
     """
     rows, known, *others = (scope.tables[name] for name in read)
-    moment = engine.variable("as_of", "timestamp('UTC')") if clock else None
+    moment = scope.variable("as_of", "timestamp('UTC')") if clock else None
     spec = replace(
         spec,
         as_of=moment if as_of is None else datetime.fromisoformat(as_of),
@@ -156,58 +152,17 @@ def join(
     )
     kind = contexts.get(join)
     found = kind.join(beside(rows, *others), known, spec).drop(*wide)
-    own = ", ".join(map(identifier, ("row_id", spec.name, *private_columns(spec.name))))
-    scope.make(joined(spec.name), found, f"SELECT {own} FROM ({{}})")
+    own = found.select("row_id", spec.name, *private_columns(spec.name))
+    scope.make(joined(spec.name), own)
     figures = kind.figures(known, spec)
     if figures is None:
-        scope.run("CREATE OR REPLACE TEMP TABLE figures_of_context AS SELECT 0 AS n WHERE false")
+        scope.make("figures_of_context", None, "SELECT 0 AS n WHERE false")
         return
     whole = [name for name, dtype in figures.schema().items() if dtype.is_integer()]
-    # DuckDB adds up whole numbers to a type that Arrow does not have.
-    replaced = ", ".join(f"CAST({identifier(n)} AS BIGINT) AS {identifier(n)}" for n in whole)
-    scope.make(
-        "figures_of_context",
-        figures,
-        f"SELECT * {f'REPLACE ({replaced})' if whole else ''} FROM ({{}})",
-    )
-
-
-def reach(scope: Scope, *, join: str, spec: JoinSpec, known: str) -> None:
-    """Put into ``reached`` the inferences of the build to which facts can matter.
-
-    The facts of a key are taken together, where their ranges end those of a day.
-    """
-    facts = scope.tables[known]
-    kind = contexts.get(join)
-    assert kind.reach is not None
-    found = kind.reach(facts, spec)
-    time = "timestamp('UTC')"
-    keys = [key for _, key in spec.keys]
-    ranges = facts.select(
-        *keys,
-        __start=ibis.null(time) if found.start is None else found.start.cast(time),
-        __end=ibis.null(time) if found.end is None else found.end.cast(time),
-    )
-    per = keys if found.end is None else [*keys, ranges["__start"].truncate("D").name("__day")]
-    ranges = ranges.group_by(per) if per else ranges
-    ranges = ranges.agg(__start=lambda t: t["__start"].min(), __end=lambda t: t["__end"].max())
-    same = [f"CAST(i.{identifier(left)} AS VARCHAR) = r.{key}" for left, key in spec.keys]
-    inside = [*same]
-    if found.start is not None:
-        inside.append("i.ts >= r.__start")
-    if found.end is not None:
-        inside.append("i.ts <= r.__end")
-    sql = engine.sql_of(ranges)
-    rows = "SELECT i.row_id FROM build.narrow.inferences i JOIN"
-    scope.run(f"INSERT INTO reached {rows} ({sql}) r ON {' AND '.join(inside) or 'true'}")
-    if found.reasons:
-        reason = identifier(private_columns(spec.name)[1])
-        named = ", ".join(map(engine.literal, found.reasons))
-        scope.run(
-            f"INSERT INTO reached {rows} ({sql}) r ON {' AND '.join(same) or 'true'} "
-            "JOIN build.narrow.contexts c ON i.request_id = c.request_id "
-            f"WHERE c.{reason} IN ({named})"
-        )
+    # DuckDB adds up whole numbers to a type that Arrow does not have, and that Ibis takes for a
+    # BIGINT: it would leave out a plain cast.
+    cast = {name: figures[name].cast("decimal(38, 0)").cast("int64") for name in whole}
+    scope.make("figures_of_context", figures.mutate(**cast))
 
 
 def beside(inferences: ir.Table, *lake: ir.Table) -> ir.Table:
@@ -255,6 +210,15 @@ def enriching(
         classes=classes,
     )
     scope.make("enriching", enriched.drop("__touched"), kind=kind)
+
+
+def beside_contexts(scope: Scope, *, names: Sequence[str]) -> None:
+    """Make ``narrow.contexts``: the private columns of the contexts called `names`."""
+    rows = scope.tables["narrow.inferences"].select("request_id", "row_id")
+    for name in names:
+        context = scope.tables[joined(name)].select(*private_columns(name), __of="row_id")
+        rows = rows.inner_join(context, rows["row_id"] == context["__of"]).drop("__of")
+    scope.make("narrow.contexts", rows.drop("row_id"))
 
 
 def judgements(scope: Scope) -> None:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from workbench import engine
 from workbench.build import artefacts, events, parts
-from workbench.build.names import joined, private_columns
+from workbench.build.names import joined
 from workbench.build.sources import LakeTable
 from workbench.compiled import Parts
-from workbench.engine import identifier
 from workbench.project import Project
 
 
@@ -79,13 +77,7 @@ def enrich(compiled: Parts, project: Project, inferences: LakeTable) -> None:
     )
     artefacts.add(compiled, project, inferences)
     if names:
-        private = [column for name in names for column in private_columns(name)]
-        listed = ", ".join(map(engine.identifier, private))
-        others = " ".join(f"JOIN {identifier(name)} USING (row_id)" for name in tables)
-        compiled.connection.execute(
-            f"CREATE TABLE narrow.contexts AS SELECT request_id, {listed} "
-            f"FROM narrow.inferences {others}"
-        )
+        compiled.run(parts.beside_contexts, ["narrow.inferences", *tables], names=names)
 
 
 _JUDGED = ("narrow.feedback", "narrow.attribution", "narrow.labels", "rewarded")
