@@ -14,6 +14,8 @@ import duckdb
 from workbench.errors import DataError, NotFoundError
 from workbench.guess.vendors import claimed, stage
 from workbench.importers import Importer, importers
+from workbench.importers._servers import is_server, server
+from workbench.importers.postgres import table_names
 
 #: Rows that are looked at for what a column holds.
 SAMPLE_ROWS = 20_000
@@ -131,6 +133,12 @@ def find(patterns: Sequence[str | Path], base: Path) -> list[tuple[str, list[str
     """
     found = []
     for pattern in patterns:
+        if is_server(str(pattern)):
+            raise NotFoundError(
+                f"init does not look into databases. {server(str(pattern)).name} has: "
+                f"{', '.join(table_names(str(pattern))) or 'no tables'}.",
+                "Write workbench.toml by hand, with source and table: docs/importers/postgres.md.",
+            )
         text = os.path.abspath(os.path.join(base, os.path.expanduser(str(pattern))))
         if os.path.isfile(text):
             files = [text]

@@ -40,6 +40,8 @@ class Part:
         Row number of the first row of the stretch.
     table
         Of a database, the table to read; None where there is only one.
+    url
+        Of a database on a server, its address as the source has it; `path` is no file then.
     """
 
     number: int
@@ -48,6 +50,7 @@ class Part:
     offset: int = 0
     next_row: int = 1
     table: str | None = None
+    url: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,11 +66,14 @@ class End:
     terminated
         Whether the last row ended with a line break. A file that continues in the middle of a
         row that was taken as whole is read again from its start.
+    content
+        Of a table on a server, a hash of what was read; `offset` counts its rows then.
     """
 
     offset: int
     next_row: int
     terminated: bool = True
+    content: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

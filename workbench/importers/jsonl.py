@@ -35,7 +35,7 @@ _SCHEMA = pa.schema(
         ("bad_utf8", pa.bool_()),
     ]
 )
-_LINES, _REFUSED, _ROWS = "jsonl_lines", "jsonl_refused", "jsonl_rows"
+LINES, _REFUSED, _ROWS = "jsonl_lines", "jsonl_refused", "jsonl_rows"
 
 
 def stage(connection: duckdb.DuckDBPyConnection, parts: Sequence[Part], table: str = "") -> Staged:
@@ -48,7 +48,7 @@ def objects(connection: duckdb.DuckDBPyConnection, parts: Sequence[Part]) -> Sta
     ends = _read(connection, parts)
     _refuse_others(connection)
     return Staged(
-        relation=_LINES,
+        relation=LINES,
         refused=_REFUSED,
         columns={},
         infer=lambda: {},
@@ -86,7 +86,7 @@ def begin(connection: duckdb.DuckDBPyConnection) -> None:
     """Make the empty relations of lines and of what cannot be read."""
     refused_table(connection, _REFUSED)
     connection.execute(
-        f"CREATE OR REPLACE TABLE {_LINES} "
+        f"CREATE OR REPLACE TABLE {LINES} "
         f"({PART} INTEGER, {ROW} BIGINT, {RAW} VARCHAR, bad_utf8 BOOLEAN)"
     )
 
@@ -94,22 +94,27 @@ def begin(connection: duckdb.DuckDBPyConnection) -> None:
 def insert(connection: duckdb.DuckDBPyConnection, lines: pa.Table | pa.RecordBatchReader) -> None:
     """Add lines: their part, their row, their text, and whether it was no UTF-8."""
     with engine.registered(connection, "jsonl_batches", lines):
-        connection.execute(f"INSERT INTO {_LINES} SELECT * FROM jsonl_batches")
+        connection.execute(f"INSERT INTO {LINES} SELECT * FROM jsonl_batches")
 
 
 def unreadable(connection: duckdb.DuckDBPyConnection, part: Part, what: str) -> None:
     """Refuse a file as a whole, with what was read of it so far."""
-    connection.execute(f"DELETE FROM {_LINES} WHERE {PART} = {part.number}")
+    connection.execute(f"DELETE FROM {LINES} WHERE {PART} = {part.number}")
     refuse(connection, _REFUSED, [(part.number, None, "unreadable_file", None, what)])
 
 
-def finish(connection: duckdb.DuckDBPyConnection, ends: Mapping[int, End]) -> Staged:
-    """Split the lines into columns; what is no object is refused."""
+def finish(
+    connection: duckdb.DuckDBPyConnection, ends: Mapping[int, End], keys: Sequence[str] = ()
+) -> Staged:
+    """Split the lines into columns, which are those of `keys` where these are known.
+
+    What is no object is refused.
+    """
     _refuse_others(connection)
-    keys = [
+    keys = keys or [
         row[0]
         for row in connection.execute(
-            f"SELECT key FROM (SELECT unnest(json_keys({RAW})) AS key FROM {_LINES}) "
+            f"SELECT key FROM (SELECT unnest(json_keys({RAW})) AS key FROM {LINES}) "
             "GROUP BY key ORDER BY count(*) DESC, key"
         ).fetchall()
     ]
@@ -129,9 +134,9 @@ def _refuse_others(connection: duckdb.DuckDBPyConnection) -> None:
     connection.execute(
         f"INSERT INTO {_REFUSED} SELECT {PART}, {ROW}, "
         f"CASE WHEN bad_utf8 THEN 'not_utf8' ELSE 'not_json' END, NULL, {RAW} "
-        f"FROM {_LINES} WHERE bad_utf8 OR {_NOT_AN_OBJECT}"
+        f"FROM {LINES} WHERE bad_utf8 OR {_NOT_AN_OBJECT}"
     )
-    connection.execute(f"DELETE FROM {_LINES} WHERE bad_utf8 OR {_NOT_AN_OBJECT}")
+    connection.execute(f"DELETE FROM {LINES} WHERE bad_utf8 OR {_NOT_AN_OBJECT}")
 
 
 # json_type raises on what is not JSON, and AND does not promise to stop early: hence CASE.
@@ -210,7 +215,7 @@ def _tail(
         ).fetchall()[0][0]
     )
     if whole:
-        connection.execute(f"INSERT INTO {_LINES} VALUES (?, ?, ?, false)", [number, row, text])
+        connection.execute(f"INSERT INTO {LINES} VALUES (?, ?, ?, false)", [number, row, text])
         end = End(offset=position, next_row=row + 1, terminated=False)
     if broken:
         raw = None if whole else text
@@ -236,17 +241,17 @@ def _unwrap(
     ).fetchall()[0][0]
     if broken or kind not in ("ARRAY", "OBJECT"):
         return
-    connection.execute(f"DELETE FROM {_LINES} WHERE {PART} = ?", [part.number])
+    connection.execute(f"DELETE FROM {LINES} WHERE {PART} = ?", [part.number])
     tails[:] = [tail for tail in tails if tail[0] != part.number]
     wrapped = "from_json($2, '[\"JSON\"]')" if kind == "ARRAY" else "[$2::JSON]"
     connection.execute(
-        f"INSERT INTO {_LINES} SELECT $1, i, elements[i]::VARCHAR, false FROM "
+        f"INSERT INTO {LINES} SELECT $1, i, elements[i]::VARCHAR, false FROM "
         f"(SELECT {wrapped} AS elements), "
         "LATERAL unnest(range(1, len(elements) + 1)) AS t(i) ORDER BY i",
         [part.number, content],
     )
     rows = connection.execute(
-        f"SELECT count(*) FROM {_LINES} WHERE {PART} = ?", [part.number]
+        f"SELECT count(*) FROM {LINES} WHERE {PART} = ?", [part.number]
     ).fetchall()[0][0]
     # Such a file cannot be appended to: if it grows, it is another file.
     ends[part.number] = End(offset=end, next_row=rows + 1, terminated=False)
@@ -254,7 +259,7 @@ def _unwrap(
 
 def _parse(connection: duckdb.DuckDBPyConnection, keys: Sequence[str]) -> None:
     """Split the objects into one text column per key, in one parse of each line."""
-    names = _column_names(keys)
+    names = column_names(keys)
     plain = [key for key in keys if names[key] == key]
     structure = json.dumps(dict.fromkeys(plain, "VARCHAR"), ensure_ascii=False)
     parsed = f"from_json({RAW}, {engine.literal(structure)})" if plain else "NULL"
@@ -267,11 +272,11 @@ def _parse(connection: duckdb.DuckDBPyConnection, keys: Sequence[str]) -> None:
     listed = "".join(f", {column}" for column in columns)
     connection.execute(
         f"CREATE OR REPLACE TABLE {_ROWS} AS SELECT {PART}, {ROW}, {RAW}{listed} "
-        f"FROM (SELECT *, {parsed} AS parsed FROM {_LINES})"
+        f"FROM (SELECT *, {parsed} AS parsed FROM {LINES})"
     )
 
 
-def _column_names(keys: Sequence[str]) -> dict[str, str]:
+def column_names(keys: Sequence[str]) -> dict[str, str]:
     """Column name of each key; SQL does not tell upper from lower case, JSON does."""
     names: dict[str, str] = {}
     taken: set[str] = {PART, ROW, RAW}
@@ -295,15 +300,15 @@ def _columns(keys: Sequence[str]) -> dict[str, StagedColumn]:
             typed=engine.identifier(name),
             json=f"json_extract({RAW}, {engine.json_path(key)})",
         )
-        for key, name in _column_names(keys).items()
+        for key, name in column_names(keys).items()
     }
 
 
 def _infer(connection: duckdb.DuckDBPyConnection, keys: Sequence[str]) -> dict[str, StagedColumn]:
-    found = engine.scalar(connection, f"SELECT json_group_structure({RAW}::JSON) FROM {_LINES}")
+    found = engine.scalar(connection, f"SELECT json_group_structure({RAW}::JSON) FROM {LINES}")
     structures = json.loads(found) if found else {}
     columns = _columns(keys)
-    for key, name in _column_names(keys).items():
+    for key, name in column_names(keys).items():
         structure = _settle(structures.get(key, "VARCHAR"))
         text = columns[name].text
         if isinstance(structure, str):

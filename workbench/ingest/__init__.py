@@ -32,6 +32,7 @@ from workbench.ingest.commit import (
 from workbench.ingest.files import Reading, find, plan
 from workbench.ingest.forgotten import leave_out
 from workbench.ingest.records import Record, live
+from workbench.ingest.served import as_read, tables
 from workbench.lake import Lake
 from workbench.project import Context, Project, Source
 
@@ -85,10 +86,10 @@ def ingest(project: Project, *, narrate: Callable[[str], None] = lambda _: None)
             records = [record for table, record, _ in readings_so_far if table == source.table]
             known = _known_columns(readings_so_far, source)
             files = find(project, source)
-            if not files:
+            readings = [*plan(source, files, records), *tables(source, records)]
+            if not files and not readings:
                 _no_files(source, records, report)
                 continue
-            readings = plan(source, files, records)
             context = contexts.get(source.table)
             counted = {record.ingest_id for record in live(records)}
             counted -= {number for reading in readings for number in reading.replaces}
@@ -172,7 +173,6 @@ def _read(
     narrate: Callable[[str], None],
 ) -> None:
     """Stage, check and commit one batch; `counted` are the earlier readings whose rows count."""
-    commit = begin(connection, lake, source, batch)
     to_read = _parts(source, batch)
     importer = batch[0].importer
     mapped = source
@@ -180,6 +180,12 @@ def _read(
         # The mapping is about the plain files beside the exports.
         mapped = replace(source, columns={})
     staged = importer.stage(connection, to_read, source.table)
+    served = batch[0].url is not None
+    if served:
+        batch = as_read(batch, staged)
+        if not batch:
+            return
+    commit = begin(connection, lake, source, batch)
     report.notes.extend(f"{section(source)}: {note}" for note in staged.notes)
     if to_read:
         narrate(f"{source.table}: reading {len(to_read)} {importer.name} file(s)")
@@ -200,6 +206,10 @@ def _read(
     erased = leave_out(connection, commit.lake.state, staged.refused)
     if erased:
         report.notes.append(f"{source.table}: {erased:,} rows of erased users were left out")
+    if served and not any(reading.replaces for reading in batch):
+        rows = f"(SELECT 1 FROM {mapping.CHECKED} UNION ALL SELECT 1 FROM {staged.refused})"
+        if engine.scalar(connection, f"SELECT count(*) FROM {rows}") == 0:
+            return
     refused = commit_refused(commit, staged)
     accepted = stay if source.in_place else commit_rows(commit)
     enter(commit, source, batch, staged, {**columns, FORMAT: importer.name})
@@ -225,9 +235,10 @@ def _parts(source: Source, batch: Sequence[Reading]) -> list[Part]:
             offset=r.offset,
             next_row=r.next_row,
             table=source.database_table,
+            url=r.url,
         )
         for n, r in enumerate(batch)
-        if r.known is None and r.size > 0
+        if r.url is not None or (r.known is None and r.size > 0)
     ]
 
 

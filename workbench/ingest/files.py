@@ -18,6 +18,7 @@ from workbench.errors import ConfigError
 from workbench.importers import Importer
 from workbench.importers._bytes import Stream
 from workbench.importers._records import head_of
+from workbench.importers._servers import is_server
 from workbench.ingest.pins import changed, pin
 from workbench.ingest.records import Record, family, live
 from workbench.lake import delta_files
@@ -38,6 +39,10 @@ class Reading:
         Readings whose rows this one takes the place of.
     known
         The reading that has already read exactly this content; nothing is to be read.
+    url
+        Address of a database on a server; what it holds is known only when it has been read.
+    content
+        Of such a one, what tells whether it is as it was read last, under this mapping.
     """
 
     path: Path
@@ -52,6 +57,8 @@ class Reading:
     previous: int | None = None
     replaces: tuple[int, ...] = ()
     known: Record | None = None
+    url: str | None = None
+    content: str | None = None
 
     def key(self, source: Source) -> str:
         """Identity of the reading under the mapping of `source`."""
@@ -71,6 +78,8 @@ def find(project: Project, source: Source) -> list[tuple[str, Path]]:
     """
     found: dict[Path, str] = {}
     for pattern in source.patterns:
+        if is_server(pattern):
+            continue
         path = project.root / Path(pattern).expanduser()
         delta = delta_files(path)
         if delta is not None:
