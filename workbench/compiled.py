@@ -134,13 +134,14 @@ class Parts:
         if lasting is not None:
             self._used[lasting] = statements
 
-    def save(self) -> None:
-        """Keep what was run, in place of what was kept before."""
+    def save(self, *, beside: bool = False) -> None:
+        """Keep what was run, in place of what was kept before, or `beside` it."""
         program = _program()
-        if self.file is None or program is None or self._used.keys() == self._stored.keys():
+        parts = {**self._stored, **self._used} if beside else self._used
+        if self.file is None or program is None or parts.keys() == self._stored.keys():
             return
         waiting = self.file.with_name(self.file.name + ".unfinished")
-        waiting.write_text(json.dumps({"program": program, "parts": self._used}), "utf-8")
+        waiting.write_text(json.dumps({"program": program, "parts": parts}), "utf-8")
         os.replace(waiting, self.file)
 
     def _compile(

@@ -13,10 +13,11 @@ from datetime import datetime, timedelta
 import ibis
 import ibis.expr.types as ir
 
-from workbench import attribution, contract, enrich, labels, steps
+from workbench import attribution, contract, engine, enrich, labels, steps
 from workbench.build.names import joined, private_columns
 from workbench.compiled import Scope
 from workbench.contexts import JoinSpec, contexts
+from workbench.engine import identifier
 from workbench.project import Signal
 
 
@@ -163,6 +164,44 @@ def join(
     # BIGINT: it would leave out a plain cast.
     cast = {name: figures[name].cast("decimal(38, 0)").cast("int64") for name in whole}
     scope.make("figures_of_context", figures.mutate(**cast))
+
+
+def reach(scope: Scope, *, join: str, spec: JoinSpec, known: str) -> None:
+    """Put into ``reached`` the inferences of the build to which facts can matter.
+
+    The facts of a key are taken together, where their ranges end those of a day.
+    """
+    facts = scope.tables[known]
+    kind = contexts.get(join)
+    assert kind.reach is not None
+    found = kind.reach(facts, spec)
+    time = "timestamp('UTC')"
+    keys = [key for _, key in spec.keys]
+    ranges = facts.select(
+        *keys,
+        __start=ibis.null(time) if found.start is None else found.start.cast(time),
+        __end=ibis.null(time) if found.end is None else found.end.cast(time),
+    )
+    per = keys if found.end is None else [*keys, ranges["__start"].truncate("D").name("__day")]
+    ranges = ranges.group_by(per) if per else ranges
+    ranges = ranges.agg(__start=lambda t: t["__start"].min(), __end=lambda t: t["__end"].max())
+    same = [f"CAST(i.{identifier(left)} AS VARCHAR) = r.{key}" for left, key in spec.keys]
+    inside = [*same]
+    if found.start is not None:
+        inside.append("i.ts >= r.__start")
+    if found.end is not None:
+        inside.append("i.ts <= r.__end")
+    sql = engine.sql_of(ranges)
+    rows = "SELECT i.row_id FROM build.narrow.inferences i JOIN"
+    scope.run(f"INSERT INTO reached {rows} ({sql}) r ON {' AND '.join(inside) or 'true'}")
+    if found.reasons:
+        reason = identifier(private_columns(spec.name)[1])
+        named = ", ".join(map(engine.literal, found.reasons))
+        scope.run(
+            f"INSERT INTO reached {rows} ({sql}) r ON {' AND '.join(same) or 'true'} "
+            "JOIN build.narrow.contexts c ON i.request_id = c.request_id "
+            f"WHERE c.{reason} IN ({named})"
+        )
 
 
 def beside(inferences: ir.Table, *lake: ir.Table) -> ir.Table:
