@@ -10,15 +10,19 @@ import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import duckdb
-import ibis
-import ibis.expr.types as ir
 import pyarrow as pa
 
 from workbench.errors import ConfigError
+
+# Ibis takes longer to import than a query of a small build to run, and SQL does without it.
+if TYPE_CHECKING:
+    import ibis
+    import ibis.expr.types as ir
 
 BATCH_ROWS = 50_000
 #: Version of the engine.
@@ -184,7 +188,43 @@ def insert(
 
 def backend(connection: duckdb.DuckDBPyConnection) -> ibis.backends.duckdb.Backend:
     """Wrap a connection for Ibis. One backend per thread; never while a stream is read from it."""
+    import ibis
+
     return ibis.duckdb.from_connection(connection)
+
+
+def lock(
+    connection: duckdb.DuckDBPyConnection, files: Iterable[Path], folders: Iterable[Path] = ()
+) -> None:
+    """Close a connection and all of its cursors to everything but what is attached and `files`.
+
+    Parameters
+    ----------
+    connection
+        The connection; no setting of it can be changed afterwards.
+    files
+        Files that may be read.
+    folders
+        Folders whose files may be read.
+    """
+    # Else a query could name a variable of this program.
+    connection.execute("SET GLOBAL python_enable_replacements = false")
+    connection.execute(f"SET allowed_paths = {list_literal(map(str, files))}")
+    listed = list_literal(f"{folder}/" for folder in folders)
+    connection.execute(f"SET allowed_directories = {listed}")
+    connection.execute("SET enable_external_access = false")
+    connection.execute("SET lock_configuration = true")
+
+
+def locked_backend(connection: duckdb.DuckDBPyConnection) -> ibis.backends.duckdb.Backend:
+    """Wrap a connection for Ibis after `lock`: the settings of `backend` are refused by then."""
+    from ibis.backends.duckdb import Backend
+
+    class Locked(Backend):  # type: ignore[misc]
+        def _post_connect(self, extensions: Any = None) -> None:
+            self._record_batch_readers_consumed: dict[str, bool] = {}
+
+    return Locked.from_connection(connection)
 
 
 def spark(session: Any) -> Any:
@@ -193,6 +233,7 @@ def spark(session: Any) -> Any:
     Some of what Ibis writes for Spark means something else than what it writes for DuckDB; no
     error would say so, so it is written otherwise here.
     """
+    import ibis
     import sqlglot.expressions as sge
     from ibis.backends.sql.compilers.pyspark import PySparkCompiler
 
@@ -237,17 +278,25 @@ def spark(session: Any) -> Any:
 
 def sql_of(expression: ir.Expr) -> str:
     """The DuckDB SQL of an Ibis expression, for running rather than for reading."""
+    import ibis
+
     return str(ibis.duckdb.compile(expression))
 
 
-@ibis.udf.scalar.builtin(name="getvariable")  # type: ignore[untyped-decorator]
-def _variable(name: str) -> str:  # type: ignore[empty-body]
-    """The value that SET VARIABLE gave; its type is that of the value."""
+@cache
+def _variable() -> Any:
+    import ibis
+
+    @ibis.udf.scalar.builtin(name="getvariable")  # type: ignore[untyped-decorator]
+    def value_of(name: str) -> str:  # type: ignore[empty-body]
+        """The value that SET VARIABLE gave; its type is that of the value."""
+
+    return value_of
 
 
 def variable(name: str, dtype: str) -> ir.Value:
     """The value of an SQL variable of the connection."""
-    return _variable(name).cast(dtype)
+    return _variable()(name).cast(dtype)
 
 
 def dtype(name: str) -> Any:
@@ -257,14 +306,20 @@ def dtype(name: str) -> Any:
     return DuckDBType.from_string(name)
 
 
-@ibis.udf.scalar.builtin(name="regexp_extract_all")  # type: ignore[untyped-decorator]
-def _extract_all(text: str, pattern: str, group: int) -> list[str]:  # type: ignore[empty-body]
-    """Called so by DuckDB and by Spark; Ibis has no operation for it."""
+@cache
+def _extract_all() -> Any:
+    import ibis
+
+    @ibis.udf.scalar.builtin(name="regexp_extract_all")  # type: ignore[untyped-decorator]
+    def extract_all(text: str, pattern: str, group: int) -> list[str]:  # type: ignore[empty-body]
+        """Called so by DuckDB and by Spark; Ibis has no operation for it."""
+
+    return extract_all
 
 
 def all_matches(text: ir.StringValue, pattern: str, group: int) -> ir.ArrayValue:
     """What one group of a regular expression matched, for each match in `text`, in order."""
-    return _extract_all(text, pattern, group)
+    return _extract_all()(text, pattern, group)
 
 
 def pattern_problem(pattern: str) -> str | None:

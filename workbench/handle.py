@@ -97,9 +97,9 @@ class Workbench:
 
     def status(self) -> dict[str, Any]:
         """The ledger of the build in force, and what became of the rest."""
-        from workbench.query import read_manifest
+        from workbench.published import current
 
-        manifest = read_manifest(self.folder)
+        manifest = current(self.folder)
         status = dict(manifest["status"])
         ledger = status.pop("ledger")
         return {**ledger, **status, "build": manifest["build"], "as_of": manifest["as_of"]}

@@ -5,29 +5,28 @@ All of it runs on one locked in-memory connection to which the build is attached
 
 from __future__ import annotations
 
-import json
 import re
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import duckdb
-import ibis
-import ibis.expr.types as ir
 import pyarrow as pa
 
-from workbench import engine
+from workbench import engine, published
 from workbench.errors import LockedError, NotFoundError, QueryError, suggest
-from workbench.ingest.pins import verify
 from workbench.project import STATE_NAME
 from workbench.running import Params, RunningQuery
 from workbench.running import Result as Result
 from workbench.statement import plain_error, select_statement
 
+if TYPE_CHECKING:
+    import ibis.expr.types as ir
+
 _MOST_COMPILED = 500
-_BUILD_HINT = "Make one with: workbench build"
 
 
 @dataclass(frozen=True)
@@ -48,7 +47,6 @@ class Build:
     manifest: Mapping[str, Any]
     root: Path
     _base: duckdb.DuckDBPyConnection = field(repr=False)
-    _backend: Any = field(repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
     _compiled: dict[Any, str] = field(default_factory=dict, repr=False)
 
@@ -56,6 +54,11 @@ class Build:
     def project_dir(self) -> Path:
         """The project folder."""
         return self.root.parent
+
+    @cached_property
+    def _backend(self) -> Any:
+        """The connection for Ibis, which SQL does without."""
+        return engine.locked_backend(self._base)
 
     def close(self) -> None:
         """Let go of the build's file."""
@@ -281,6 +284,8 @@ class Build:
             if operation not in self._compiled:
                 if len(self._compiled) >= _MOST_COMPILED:
                     self._compiled.clear()
+                import ibis
+
                 self._compiled[operation] = str(ibis.to_sql(expression, dialect="duckdb"))
             return self._compiled[operation]
 
@@ -322,23 +327,21 @@ def open_build(
     manifest = read_manifest(project_dir, build_id)
     path = root / str(manifest["file"])
     if not path.is_file():
-        raise NotFoundError(f"The build {manifest['build']} has no file {path}.", _BUILD_HINT)
-    verify(root, pins := manifest.get("in_place", ()))
+        raise NotFoundError(
+            f"The build {manifest['build']} has no file {path}.", published.BUILD_HINT
+        )
+    if pins := manifest.get("in_place", ()):
+        # It brings all that reads sources with it.
+        from workbench.ingest.pins import verify
+
+        verify(root, pins)
     base = engine.connect(engine.spill_folder(root), memory_limit)
     try:
         base.execute(f"ATTACH {engine.literal(str(path))} AS build (READ_ONLY)")
         base.execute("USE build")
         base.execute(f"SET VARIABLE root = {engine.literal(f'{root}/')}")
-        # Ibis sets the time zone when it wraps a connection, which a locked one refuses.
-        backend = engine.backend(base)
         names = [*manifest.get("files", ()), *(entry["path"] for entry in pins)]
-        files = engine.list_literal(str(root / name) for name in names)
-        base.execute(f"SET allowed_paths = {files}")
-        if folders:
-            others = engine.list_literal(f"{folder}/" for folder in folders)
-            base.execute(f"SET allowed_directories = {others}")
-        base.execute("SET enable_external_access = false")
-        base.execute("SET lock_configuration = true")
+        engine.lock(base, [root / name for name in names], folders)
     except duckdb.IOException as error:
         base.close()
         if "lock" in str(error):
@@ -350,7 +353,7 @@ def open_build(
             f"The build {manifest['build']} cannot be opened: {engine.message(error)}",
             "Make it again with: workbench build",
         ) from error
-    return Build(str(manifest["build"]), manifest, root, base, backend)
+    return Build(str(manifest["build"]), manifest, root, base)
 
 
 def read_manifest(project_dir: str | Path, build_id: str | None = None) -> dict[str, Any]:
@@ -361,16 +364,10 @@ def read_manifest(project_dir: str | Path, build_id: str | None = None) -> dict[
     NotFoundError
         If there is no such build.
     """
-    project = Path(project_dir).expanduser().absolute()
-    root = project / STATE_NAME
-    try:
-        current: dict[str, Any] = json.loads((root / "current").read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise NotFoundError(f"There is no build yet in {project}.", _BUILD_HINT) from None
-    except (OSError, ValueError) as error:
-        raise NotFoundError(f"{root / 'current'} cannot be read: {error}", _BUILD_HINT) from error
+    current = published.current(project_dir)
     if build_id in (None, current["build"]):
         return current
+    root = Path(project_dir).expanduser().absolute() / STATE_NAME
     kept = sorted(path.stem for path in (root / "builds").glob("*.duckdb"))
     if build_id not in kept:
         raise NotFoundError(

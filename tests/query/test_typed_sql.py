@@ -78,6 +78,11 @@ def test_every_form_of_select_runs(build: Build, sql: str, rows: int) -> None:
     assert result.sql == sql
 
 
+def test_a_query_cannot_name_a_variable_of_the_program(build: Build) -> None:
+    found = build.run("SELECT current_setting('python_enable_replacements') AS looks").table
+    assert found.to_pylist() == [{"looks": False}]
+
+
 def test_order_survives_the_row_limit(build: Build) -> None:
     result = build.run("SELECT ts FROM inferences ORDER BY ts DESC -- newest first", limit=3)
     times = result.table["ts"].to_pylist()

@@ -59,7 +59,7 @@ def test_ibis_cannot_wrap_a_locked_connection():
     connection.execute("SET lock_configuration = true")
     with pytest.raises(duckdb.InvalidInputException, match="locked"):
         ibis.duckdb.from_connection(connection)
-    # When this passes, workbench.query may wrap its base connection after locking it.
+    # When this passes, `engine.locked_backend` may go.
 
 
 def test_a_second_query_on_an_ibis_connection_cuts_a_stream_without_an_error():

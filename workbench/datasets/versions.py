@@ -13,7 +13,7 @@ from workbench.datasets.export import write_file
 from workbench.datasets.leaks import between
 from workbench.datasets.slice import Slice
 from workbench.datasets.store import Dataset
-from workbench.engine import list_literal, literal
+from workbench.engine import literal
 from workbench.errors import ConfigError
 from workbench.project import STATE_NAME
 from workbench.query import Build
@@ -53,11 +53,8 @@ def open_examples(
         base.execute("CREATE SCHEMA narrow")
         sql = query or dataset.snapshot_sql(manifest)
         base.execute(f"CREATE VIEW build.main.{EXAMPLES} AS {sql}")
-        backend = engine.backend(base)
-        base.execute(f"SET allowed_paths = {list_literal(str(path) for path in files)}")
-        base.execute("SET enable_external_access = false")
-        base.execute("SET lock_configuration = true")
-        yield Build(str(manifest["version"]), manifest, dataset.state, base, backend)
+        engine.lock(base, files)
+        yield Build(str(manifest["version"]), manifest, dataset.state, base)
     finally:
         base.close()
 
