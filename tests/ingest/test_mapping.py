@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import csv
 import json
+import sqlite3
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from tests.ingest.folder import PLAIN, START, Folder, event, inference, lines
@@ -167,13 +172,64 @@ def test_what_no_field_took_lands_in_metadata(tmp_path: Path) -> None:
     assert json.loads(found["r1"]) in ({"code": "007"}, {"code": "007", "gone": None})
 
 
-def test_a_mapped_metadata_is_left_as_it_is(tmp_path: Path) -> None:
-    folder = _make(tmp_path, 'columns = { metadata = "extra" }')
-    folder.write("logs/a.jsonl", lines([inference(0, extra={"a": 1}, other=2), inference(1)]))
+_MAPPED = [
+    ({"a": 1, "deep": {"b": [1.10, None]}}, {"a": 1, "deep": {"b": [1.1, None]}}),
+    ({"colour": "mapped", "spät": ""}, {"colour": "mapped", "spät": ""}),
+    ({}, {}),
+    ("a text: {", {"metadata": "a text: {"}),
+    ([1, {"colour": 2}], {"metadata": [1, {"colour": 2}]}),
+    (None, {}),
+]
+
+
+@pytest.mark.parametrize("form", ["jsonl", "csv", "parquet", "sqlite"])
+def test_what_no_field_took_joins_a_mapped_metadata(form: str, tmp_path: Path) -> None:
+    folder = _make(tmp_path, f'columns = {{ metadata = "extra" }}\nformat = "{form}"')
+    rest = [{"colour": f"c{n}", "spät": "ja", "t": None} for n in range(len(_MAPPED))]
+    rows = [
+        inference(n, extra=mapped, **rest[n])
+        if form == "jsonl"
+        # Elsewhere an object is a text of JSON.
+        else inference(n, extra=_text(mapped), **rest[n])
+        for n, (mapped, _) in enumerate(_MAPPED)
+    ]
+    # Nothing is left over of the last one.
+    rows.append(inference(9, extra="alone", **dict.fromkeys(rest[0])))
+    _written_as(form, rows, folder.path / "logs")
     folder.build()
-    assert folder.ask("SELECT metadata FROM inferences ORDER BY request_id") == [
-        ('{"a":1}',), (None,),
-    ]  # fmt: skip
+    found = dict(folder.ask("SELECT request_id, metadata FROM inferences"))
+    assert found.pop("r9") == "alone"
+    for n, (_, mapped) in enumerate(_MAPPED):
+        kept = {key: value for key, value in json.loads(found[f"r{n}"]).items() if value != None}  # noqa: E711
+        own = {k: v for k, v in rest[n].items() if v is not None}
+        assert kept == {
+            **{f"column.{k}" if k in mapped else k: v for k, v in own.items()},
+            **mapped,
+        }
+
+
+def _text(value: object) -> object:
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else value
+
+
+def _written_as(form: str, rows: list[dict[str, Any]], place: Path) -> None:
+    place.mkdir()
+    if form == "jsonl":
+        (place / "a.jsonl").write_text(lines(rows))
+    elif form == "sqlite":
+        with closing(sqlite3.connect(place / "a.db")) as database, database:
+            database.execute(f"CREATE TABLE calls ({', '.join(rows[0])})")
+            database.executemany(
+                f"INSERT INTO calls VALUES ({', '.join('?' * len(rows[0]))})",
+                [list(row.values()) for row in rows],
+            )
+    elif form == "csv":
+        with (place / "a.csv").open("w", newline="") as file:
+            writer = csv.DictWriter(file, rows[0].keys())
+            writer.writeheader()
+            writer.writerows(rows)
+    else:
+        pq.write_table(pa.Table.from_pylist(rows), place / "a.parquet")
 
 
 # --- texts that look like numbers -------------------------------------------------------------

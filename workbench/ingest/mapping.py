@@ -12,7 +12,7 @@ from collections.abc import Mapping
 import duckdb
 
 from workbench import contract, engine
-from workbench.engine import identifier, literal
+from workbench.engine import identifier, json_path, literal
 from workbench.errors import ConfigError, suggest
 from workbench.importers import PART, RAW, ROW
 from workbench.ingest import casts
@@ -62,8 +62,8 @@ def checked(connection: duckdb.DuckDBPyConnection, source: Source, base: Base) -
             + "\n".join(f"  - {problem}" for problem in problems),
             f"The columns of the source are: {', '.join(base.types) or 'none'}.",
         )
-    if "metadata" in columns and "metadata" not in inputs:
-        inputs["metadata"] = ("VARCHAR", _left_over(base, used))
+    if "metadata" in columns:
+        inputs["metadata"] = _with_left_over(inputs.get("metadata"), base, used)
     selected = [PART, ROW, f"{raw_of(base)} AS {RAW}"]
     values, bads, types = [], [], {}
     for name, (dtype, sql) in {**inputs, **features}.items():
@@ -221,11 +221,39 @@ def _feature_inputs(
     return result
 
 
-def _left_over(base: Base, used: set[str]) -> str:
-    """Everything that no field took, as one JSON object; NULL where nothing is left."""
+def _with_left_over(mapped: tuple[str, str] | None, base: Base, used: set[str]) -> tuple[str, str]:
+    """What no field took as one JSON object, beside what is mapped to ``metadata``.
+
+    The members of a mapped object keep their names and their text; a column that has such a name
+    is called ``column.NAME``. What is mapped and is no object becomes the member ``metadata``.
+    """
     rest = [name for name in base.jsons if name not in used and name in base.types]
     if not rest:
-        return "CAST(NULL AS VARCHAR)"
-    pairs = ", ".join(f"{identifier(name)} := {base.jsons[name]}" for name in rest)
-    empty = " AND ".join(f"{base.jsons[name]} IS NULL" for name in rest)
-    return f"CASE WHEN NOT ({empty}) THEN CAST(to_json(struct_pack({pairs})) AS VARCHAR) END"
+        return mapped or ("VARCHAR", "CAST(NULL AS VARCHAR)")
+    values = [base.jsons[name] for name in rest]
+    empty = " AND ".join(f"{value} IS NULL" for value in values)
+    pairs = ", ".join(f"{identifier(n)} := {v}" for n, v in zip(rest, values, strict=True))
+    alone = f"CASE WHEN NOT ({empty}) THEN CAST(to_json(struct_pack({pairs})) AS VARCHAR) END"
+    if mapped is None:
+        return "VARCHAR", alone
+    # In JSON a value that is not there may be null.
+    nothing = " AND ".join(f"coalesce(CAST({v} AS VARCHAR), 'null') = 'null'" for v in values)
+    text = casts.as_text(mapped[1], mapped[0])
+    member = "CASE WHEN json_valid(__t) THEN __t ELSE CAST(to_json(__t) AS VARCHAR) END"
+    whole = (
+        "CASE WHEN CASE WHEN json_valid(__t) THEN json_type(__t) = 'OBJECT' ELSE false END "
+        f"THEN trim(__t, ' \t\r\n') ELSE '{{\"metadata\":' || {member} || '}}' END"
+    )
+    members = ", ".join(
+        f"CASE WHEN json_exists(__o, {json_path(name)}) THEN {literal('column.' + name)} "
+        f"ELSE {literal(name)} END, {value}"
+        for name, value in zip(rest, values, strict=True)
+    )
+    # The lambdas are there to name what is used several times.
+    joined = (
+        f"left(__o, -1) || CASE WHEN len(json_keys(__o)) > 0 THEN ',' ELSE '' END || "
+        f"substr(CAST(json_object({members}) AS VARCHAR), 2)"
+    )
+    both = f"list_transform([{whole}], lambda __o: {joined})[1]"
+    merged = f"CASE WHEN {nothing} THEN __t WHEN __t IS NULL THEN {alone} ELSE {both} END"
+    return "VARCHAR", f"list_transform([{text}], lambda __t: {merged})[1]"
