@@ -243,6 +243,7 @@ def _remove_builds(state: Path) -> int:
     builds = list((state / "builds").glob("*.duckdb*"))
     for path in builds:
         path.unlink()
+        shutil.rmtree(path.with_suffix(""), ignore_errors=True)
     return len(builds)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from typing import Any
 
 import duckdb
@@ -55,8 +56,11 @@ def prune(project: Project, keep: int) -> dict[str, Any]:
             if _is_open(str(path)):
                 busy.append(path.stem)
                 continue
-            freed += path.stat().st_size
+            # What Spark made of a build lies beside it.
+            folder = path.with_suffix("")
+            freed += sum(one.stat().st_size for one in [path, *folder.rglob("*.parquet")])
             path.unlink()
+            shutil.rmtree(folder, ignore_errors=True)
             removed.append(path.stem)
     versions = [
         f"{name}@{manifest['version']}"

@@ -391,6 +391,6 @@ def _lake_files(path: Path) -> list[str]:
         text.replace("''", "'")
         for (sql,) in views
         for text in re.findall(r"'((?:[^']|'')*)'", sql)
-        if text.startswith("lake/")
+        if text.startswith(("lake/", "builds/"))
     }
     return sorted(found)

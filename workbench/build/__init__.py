@@ -27,6 +27,7 @@ from workbench.build import (
     ledger,
     macros,
     manifest,
+    on_spark,
     refresh,
     stages,
     views,
@@ -52,6 +53,7 @@ def build(
     project: Project,
     *,
     as_of: str | None = None,
+    spark: str | None = None,
     narrate: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Any]:
     """Read what is new, build, and publish.
@@ -62,6 +64,9 @@ def build(
         The project.
     as_of
         Time to which maturity is measured; the greatest ``received_at`` when None.
+    spark
+        Address of the Spark Connect server that attributes, labels and enriches, always all rows;
+        DuckDB does when None.
     narrate
         Receives one line per step.
 
@@ -96,13 +101,17 @@ def build(
         unfinished = folder / f"{build_id}.unfinished"
         basis = _basis(project, as_of)
         last = current if current is not None and current.get("basis") == basis else None
+        if spark is not None or (last is not None and last.get("engine") == "spark"):
+            # What Spark made is not in the build's file, where rows could be replaced.
+            last = None
         try:
-            made = _make(project, dict(tables), unfinished, as_of, seconds, last)
+            made = _make(project, dict(tables), unfinished, as_of, seconds, last, spark)
         except Unable as why:
             narrate(f"building everything: {why}")
             last = None
             made = _make(project, dict(tables), unfinished, as_of, seconds)
         pins = made.pop("pins")
+        by_spark = Lake(project.state, folder=f"builds/{build_id}")
         result = {
             "build": build_id,
             "file": f"builds/{build_id}.duckdb",
@@ -117,6 +126,7 @@ def build(
                 for name in ("inferences", "feedback", "quarantine")
                 for file in tables[name].files
             )
+            + [file for name in by_spark.tables() for file in by_spark.files(name)]
             + [FORGOTTEN] * (bool(pins) and (project.state / FORGOTTEN).exists()),
             "in_place": pins,
             "seconds": {name: round(value, 3) for name, value in seconds.items()},
@@ -174,6 +184,7 @@ def _make(
     as_of: str | None,
     seconds: dict[str, float],
     last: dict[str, Any] | None = None,
+    spark: str | None = None,
 ) -> dict[str, Any]:
     """Fill a build file, out of the `last` build where one is given; what the manifest says of it.
 
@@ -197,7 +208,8 @@ def _make(
         connection.execute(f"SET VARIABLE root = {literal(str(project.state) + '/')}")
         clock = _Stopwatch(seconds)
         register = [(t, r) for t, r, _ in commit.register(connection, Lake(project.state))]
-        fill = _fill if last is None else partial(_refill, last=last)
+        anew = partial(_fill, spark=spark, folder=f"builds/{target.stem}")
+        fill = anew if last is None else partial(_refill, last=last)
         horizon, reports, among = fill(compiled, project, tables, register, as_of, clock)
         connection.execute("USE build")
         applied = artefacts.report(connection, project)
@@ -217,6 +229,7 @@ def _make(
         status["artefacts"] = applied
         return {
             "as_of": horizon,
+            "engine": "duckdb" if spark is None else "spark",
             "ledger": status["ledger"],
             "artefacts": {kind: one["id"] for kind, one in applied.items()},
             "status": status,
@@ -239,6 +252,9 @@ def _fill(
     register: list[tuple[str, Record]],
     as_of: str | None,
     clock: Callable[[str], None],
+    *,
+    spark: str | None,
+    folder: str,
 ) -> _Filled:
     """Make all tables of a build; its ``as_of``, and the reports of its contexts."""
     connection = compiled.connection
@@ -250,18 +266,18 @@ def _fill(
     events.feedback(compiled, project, _received(project, tables["feedback"]))
     clock("sort out")
     events.aliases(connection, project, tables.get("aliases"))
-    stages.clocks(compiled, project)
-    stages.attribute(compiled, project)
-    clock("attribute")
-    horizon = _as_of(connection, as_of)
-    stages.label(
-        compiled, project, tables["inferences"], tables["feedback"], clock=horizon is not None
-    )
-    clock("label")
-    reports = build_contexts.join_all(compiled, project, tables, horizon)
-    stages.enrich(compiled, project, tables["inferences"])
-    stages.traces(compiled)
-    stages.judgements(compiled)
+    with on_spark.joining(compiled, spark, project.state, folder) as joined:
+        stages.clocks(joined, project)
+        stages.attribute(joined, project)
+        clock("attribute")
+        horizon = _as_of(connection, as_of)
+        lake = tables["inferences"], tables["feedback"]
+        stages.label(joined, project, *lake, clock=horizon is not None)
+        clock("label")
+        reports = build_contexts.join_all(joined, project, tables, horizon)
+        stages.enrich(joined, project, tables["inferences"])
+        stages.traces(joined)
+        stages.judgements(joined)
     state.create(compiled)
     return horizon, reports, None
 

@@ -96,3 +96,7 @@ def _sweep(project: Project) -> None:
     for name in ("builds", "artefacts"):
         for leftover in (project.state / name).glob("*.unfinished*"):
             leftover.unlink(missing_ok=True)
+    for folder in (project.state / "builds").glob("*/"):
+        # Tables that Spark made for a build that was never published.
+        if not folder.with_suffix(".duckdb").exists():
+            shutil.rmtree(folder, ignore_errors=True)

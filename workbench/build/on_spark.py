@@ -54,15 +54,12 @@ class Spark:
         The project's state folder.
     folder
         Where the tables of the build go, relative to `state`.
-    files
-        The files of the tables that were committed, relative to `state`.
     """
 
     session: Any
     backend: Any
     state: Path
     folder: str
-    files: list[str] = field(default_factory=list)
     _held: set[str] = field(default_factory=set, repr=False)
 
     @property
@@ -142,7 +139,6 @@ class Spark:
         if lasting:
             lake.adopt(table)
             files = lake.files(table)
-            self.files.extend(files)
         else:
             files = sorted(str(path) for path in place.glob("*.parquet"))
         self._read(name, place)
@@ -167,9 +163,7 @@ class Spark:
 
 
 @contextmanager
-def joining(
-    compiled: Parts, remote: str | None, state: Path, folder: str
-) -> Iterator[tuple[Parts, list[str]]]:
+def joining(compiled: Parts, remote: str | None, state: Path, folder: str) -> Iterator[Parts]:
     """What runs the parts of a build that attribute, label and enrich.
 
     Parameters
@@ -183,11 +177,6 @@ def joining(
     folder
         Where in it the tables of the build go that Spark makes.
 
-    Yields
-    ------
-    tuple
-        The parts, and the files of the tables that Spark made, relative to `state`.
-
     Raises
     ------
     ConfigError
@@ -196,14 +185,14 @@ def joining(
         If Spark fails.
     """
     if remote is None:
-        yield compiled, []
+        yield compiled
         return
     session = _session(remote)
     try:
         for key, value in _SETTINGS.items():
             session.conf.set(key, value)
         spark = Spark(session=session, backend=engine.spark(session), state=state, folder=folder)
-        yield replace(compiled, elsewhere=spark.run), spark.files
+        yield replace(compiled, elsewhere=spark.run)
     finally:
         session.stop()
         shutil.rmtree(state / "tmp" / "spark", ignore_errors=True)
