@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 import pyarrow as pa
 
+from workbench import progress
 from workbench.errors import ConfigError
 
 # Ibis takes longer to import than a query of a small build to run, and SQL does without it.
@@ -153,7 +154,9 @@ def reader(connection: duckdb.DuckDBPyConnection, sql: str) -> pa.RecordBatchRea
     Another statement on the same cursor would end the stream without an error, so the cursor
     belongs to the returned reader alone.
     """
-    return connection.cursor().execute(sql).to_arrow_reader(BATCH_ROWS)
+    cursor = connection.cursor()
+    progress.attach(cursor)
+    return cursor.execute(sql).to_arrow_reader(BATCH_ROWS)
 
 
 def scalar(connection: duckdb.DuckDBPyConnection, sql: str) -> Any:

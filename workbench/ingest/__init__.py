@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 
 import duckdb
 
-from workbench import engine
+from workbench import engine, progress
 from workbench.errors import ConfigError
 from workbench.importers import PART, RAW, ROW, Part, Staged
 from workbench.ingest import context as context_rows
@@ -94,6 +94,9 @@ def ingest(project: Project, *, narrate: Callable[[str], None] = lambda _: None)
             counted = {record.ingest_id for record in live(records)}
             counted -= {number for reading in readings for number in reading.replaces}
             batches = list(_batches(source, readings))
+            if any(reading.known is None for reading in readings):
+                size = sum(map(_unread, batches))
+                progress.begin(f"ingest {source.table}", total=size, unit="bytes")
             for place, batch in enumerate(batches):
                 own = known.setdefault(_form(source, batch[0].importer.name), {})
                 try:
@@ -179,6 +182,9 @@ def _read(
     if importer.title and len(source.formats) > 1:
         # The mapping is about the plain files beside the exports.
         mapped = replace(source, columns={})
+    # Read, checked, written.
+    size = _unread(batch)
+    progress.step(size / 3, connection=connection)
     staged = importer.stage(connection, to_read, source.table)
     served = batch[0].url is not None
     if served:
@@ -189,6 +195,7 @@ def _read(
     report.notes.extend(f"{section(source)}: {note}" for note in staged.notes)
     if to_read:
         narrate(f"{source.table}: reading {len(to_read)} {importer.name} file(s)")
+    progress.step(size / 3)
     columns: dict[str, str] = {}
     stay = 0
     if staged.columns and source.in_place:
@@ -210,12 +217,19 @@ def _read(
         rows = f"(SELECT 1 FROM {mapping.CHECKED} UNION ALL SELECT 1 FROM {staged.refused})"
         if engine.scalar(connection, f"SELECT count(*) FROM {rows}") == 0:
             return
+    progress.step(size / 3)
     refused = commit_refused(commit, staged)
     accepted = stay if source.in_place else commit_rows(commit)
     enter(commit, source, batch, staged, {**columns, FORMAT: importer.name})
+    progress.advance(rows=accepted + refused, bytes=size)
     report.files[source.table] = report.files.get(source.table, 0) + len(to_read)
     report.rows[source.table] = report.rows.get(source.table, 0) + accepted
     report.refused[source.table] = report.refused.get(source.table, 0) + refused
+
+
+def _unread(batch: Sequence[Reading]) -> int:
+    """Bytes of a batch that were never read."""
+    return sum(reading.size - reading.offset for reading in batch if reading.known is None)
 
 
 def _columns_of(
