@@ -73,8 +73,10 @@ class Workbench:
         with writing(self.project):
             return asdict(ingest(self.project, narrate=narrate))
 
-    def build(self, *, as_of: str | None = None, narrate: Narrate = _silent) -> dict[str, Any]:
-        """Read what is new, build, publish.
+    def build(
+        self, *, as_of: str | None = None, spark: str | None = None, narrate: Narrate = _silent
+    ) -> dict[str, Any]:
+        """Read what is new, build, publish; on the Spark Connect server `spark` if it is given.
 
         Returns
         -------
@@ -83,7 +85,7 @@ class Workbench:
         """
         from workbench.build import build
 
-        done = build(self.project, as_of=as_of, narrate=narrate)
+        done = build(self.project, as_of=as_of, spark=spark, narrate=narrate)
         self.__dict__.pop("current", None)
         return {key: done[key] for key in _BUILT}
 
