@@ -161,3 +161,14 @@ def test_delta_lets_old_versions_expire_unless_told_otherwise(tmp_path: Path):
     assert "delta.logRetentionDuration" not in DeltaTable(tmp_path).metadata().configuration, (
         "Delta declares a retention: look again at the table properties in workbench.lake"
     )
+
+
+def test_duckdb_finds_the_last_fact_for_a_row_without_time_in_an_outer_asof_join():
+    sql = (
+        "SELECT count(f.v) FROM (SELECT NULL::INTEGER AS t, 1 AS k FROM range(1000)) r "
+        "ASOF LEFT JOIN (SELECT CAST(i AS INTEGER) AS t, 1 AS k, i AS v FROM range(1000) s(i)) f "
+        "ON r.k = f.k AND r.t >= f.t"
+    )
+    assert scalar(sql) == 1000, (
+        "fixed: with_latest in workbench.point_in_time need not take keys away"
+    )

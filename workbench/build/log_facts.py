@@ -72,11 +72,11 @@ def prepare(
     ]
     values = dict.fromkeys([*taken, *(names[name] for name in context.needed)])
     listed += [f"{columns[name]} AS {identifier(name)}" for name in values]
-    times = {option: time_column(option) for option in ("ts", "known_at", "until")}
     if context.log == "inferences":
         placed, identity, relation = _inferences(project, tables, values)
     else:
         placed, identity, relation = _feedback(project, tables, values, rewards)
+    times = {option: time_column(option) for option in placed}
     listed += [f"{placed[option]} AS {column}" for option, column in times.items()]
     keys = ", ".join(key_column(number) for number in range(len(context.on)))
     only = f" SEMI JOIN {asked} USING ({keys})" if asked and keys else ""
@@ -86,6 +86,9 @@ def prepare(
         f"SELECT * EXCLUDE (identity), row_number() OVER (ORDER BY {order}) AS {facts.ORDER} "
         f"FROM (SELECT {', '.join(listed)}, {identity} AS identity FROM {relation}){only}"
     )
+    if context.log == "inferences":
+        # No call is withdrawn, which spares a join much.
+        times.pop("until")
     return taken, times
 
 

@@ -285,6 +285,12 @@ def keyed(inferences: ir.Table, spec: JoinSpec, **columns: ir.Value) -> ir.Table
     return inferences.select(*keys, __row=inferences["row_id"], __t=inferences["ts"], **columns)
 
 
+def with_keys(inferences: ir.Table, spec: JoinSpec) -> ir.Table:
+    """`inferences` with their keys as text, ``__row`` and ``__t`` (the time)."""
+    keys = {key: inferences[column].cast("string") for column, key in spec.keys}
+    return inferences.mutate(**keys, __row=inferences["row_id"], __t=inferences["ts"])
+
+
 def with_found(
     inferences: ir.Table,
     found: ir.Table,
@@ -314,7 +320,32 @@ def with_found(
     usable
         Whether the fact that was found may be taken, over the joined table.
     """
-    time = inferences["ts"].type()
+    extra = [name for name in found.columns if name not in ("__row", "__found")]
+    joined = inferences.left_join(found, inferences["row_id"] == found["__row"]).drop("__row")
+    taken = with_taken(joined, facts, spec, reason=reason, since=since, known=known, usable=usable)
+    return taken.drop(*extra)
+
+
+def with_taken(
+    joined: ir.Table,
+    facts: ir.Table,
+    spec: JoinSpec,
+    *,
+    reason: Callable[[ir.Table], ir.StringValue],
+    since: ir.TimestampValue | None = None,
+    known: ir.TimestampValue | None = None,
+    usable: Callable[[ir.Table], ir.BooleanValue] = lambda _: ibis.literal(True),
+) -> ir.Table:
+    """Inferences whose ``__found`` is the order of a fact, with that fact in place of it.
+
+    Parameters
+    ----------
+    joined
+        The inferences, with ``__found``, and columns that `reason` and `usable` need.
+    facts, spec, reason, since, known, usable
+        As of `with_found`.
+    """
+    time = joined["ts"].type()
     none = ibis.null(time)
     taken = facts.select(
         __order=facts[spec.order].cast("int64"),
@@ -322,8 +353,6 @@ def with_found(
         __known=none if known is None else known.cast(time),
         __packed=packed(facts, spec),
     )
-    extra = [name for name in found.columns if name != "__row"]
-    joined = inferences.left_join(found, inferences["row_id"] == found["__row"])
     joined = joined.left_join(taken, joined["__found"] == taken["__order"])
     take = joined["__order"].notnull() & usable(joined).fill_null(False)
     struct = joined["__packed"]
@@ -336,4 +365,4 @@ def with_found(
             reason_column(spec.name): ibis.ifelse(take, ibis.null("string"), reason(joined)),
             known_column(spec.name): ibis.ifelse(take, joined["__known"], none),
         }
-    ).drop("__row", "__order", "__since", "__known", "__packed", *extra)
+    ).drop("__found", "__order", "__since", "__known", "__packed")

@@ -116,7 +116,7 @@ def aggregate(
         seconds.
     """
     return pairs.group_by("__row").agg(
-        **{column(a): _one(pairs, a, weight) for a in aggregates},
+        **{column(a): of_one(pairs, a, weight) for a in aggregates},
         __pairs=pairs.count().cast("int64"),
     )
 
@@ -142,7 +142,8 @@ def of_none(found: ir.Table, aggregates: Sequence[Aggregate]) -> dict[str, ir.Va
     return values
 
 
-def _one(pairs: ir.Table, a: Aggregate, weight: ir.FloatingValue | None) -> ir.Value:
+def of_one(pairs: ir.Table, a: Aggregate, weight: ir.FloatingValue | None = None) -> ir.Value:
+    """One aggregate over `pairs`, as of `aggregate`; a reduction, also for windows."""
     if a.function == "any":
         return pairs.count() > 0
     if a.function == "count":

@@ -14,9 +14,9 @@ from workbench.contexts import (
     Reach,
     available,
     has_key,
-    keyed,
     span,
-    with_found,
+    with_keys,
+    with_taken,
 )
 
 
@@ -28,14 +28,18 @@ def _as_of(inferences: ir.Table, facts: ir.Table, spec: JoinSpec) -> ir.Table:
     an earlier one.
     """
     keys = [key for _, key in spec.keys]
-    rows = keyed(inferences, spec)
+    time = inferences["ts"].type()
+    since = facts[spec.times["ts"]]
     known = available(facts, spec)
-    placed = facts.select(*keys, __t=known, __rank=spec.order)
-    found = point_in_time.latest(rows, placed, keys=keys, monotone="known_at" not in spec.times)
-    theirs = facts.select(**{f"__k_{key}": facts[key] for key in keys}).distinct()
-    theirs = theirs.mutate(__any=ibis.literal(True))
-    asked = rows.inner_join(theirs, [rows[key] == theirs[f"__k_{key}"] for key in keys])
-    asked = asked.select("__row", "__any").left_join(found, "__row")
+    placed = facts.select(*keys, __at=known.cast(time), __order=facts[spec.order].cast("int64"))
+    rows, placed, on = point_in_time.numbered(with_keys(inferences, spec), placed, keys)
+    # Of several facts at one time the greatest is the latest.
+    placed = placed.filter(placed["__at"].notnull()).group_by([*on, "__at"])
+    placed = placed.agg(__found=lambda t: t["__order"].max())
+    if "known_at" in spec.times:
+        before = ibis.window(group_by=on, order_by="__at", preceding=None, following=0)
+        placed = placed.mutate(__found=placed["__found"].max().over(before))
+    found = point_in_time.with_latest(rows, placed, on).drop("__row", "__t", "__at")
     tolerance = spec.options.get("tolerance")
 
     def usable(t: ir.Table) -> ir.BooleanValue:
@@ -48,20 +52,13 @@ def _as_of(inferences: ir.Table, facts: ir.Table, spec: JoinSpec) -> ir.Table:
             (~has_key(t, spec), "no_key"),
             (t["ts"].isnull(), "no_clock"),
             (t["__found"].notnull(), "too_old"),
-            (t["__any"].notnull(), "not_yet_known"),
+            (t["__any"], "not_yet_known"),
             else_="no_match",
         )
 
-    return with_found(
-        inferences,
-        asked.select("__row", "__any", "__found"),
-        facts,
-        spec,
-        reason=reason,
-        usable=usable,
-        since=facts[spec.times["ts"]],
-        known=known,
-    )
+    return with_taken(
+        found, facts, spec, reason=reason, usable=usable, since=since, known=known
+    ).drop("__any")
 
 
 def _reach(facts: ir.Table, spec: JoinSpec) -> Reach:

@@ -42,13 +42,24 @@ from workbench.contexts import (
     known_column,
     reason_column,
     span,
+    with_keys,
 )
-from workbench.contexts._aggregates import FUNCTIONS, aggregate, check, column, columns, of_none
+from workbench.contexts._aggregates import (
+    FUNCTIONS,
+    aggregate,
+    check,
+    column,
+    columns,
+    of_none,
+    of_one,
+)
 from workbench.contexts._vectors import MEAN_VECTOR, check_vectors, mean_vectors
 from workbench.errors import ConfigError
 from workbench.formulas import seconds_between
 from workbench.project import Context
 
+#: Functions of which a window over many events is quick.
+_FRAMED = frozenset({"any", "count", "sum", "mean", "min", "max"})
 #: Field of the list.
 EVENTS = "events"
 #: Greatest number of events of one inference; more are a sequence model's input, not a context.
@@ -65,6 +76,8 @@ def _history(inferences: ir.Table, facts: ir.Table, spec: JoinSpec) -> ir.Table:
             f"[context.{spec.name}] columns: {EVENTS} have the time of each event as ts already.",
             "Leave out ts, or give it another name in the context's sql.",
         )
+    if _framed(spec):
+        return _finished(_with_frames(inferences, facts, spec), inferences, spec)
     vectors = [a for a in aggregates if a.function == MEAN_VECTOR]
     numbers = [a for a in aggregates if a.function != MEAN_VECTOR]
     pairs = _pairs(inferences, facts, spec)
@@ -83,6 +96,12 @@ def _history(inferences: ir.Table, facts: ir.Table, spec: JoinSpec) -> ir.Table:
     for found in (aggregate(pairs, numbers), mean_vectors(pairs, vectors)):
         if found is not None:
             joined = joined.left_join(found, joined["row_id"] == found["__row"]).drop("__row")
+    return _finished(joined, inferences, spec)
+
+
+def _finished(joined: ir.Table, inferences: ir.Table, spec: JoinSpec) -> ir.Table:
+    """The columns of a context out of its aggregates, ``__newest``, ``__known`` and ``__pairs``."""
+    aggregates = spec.options.get("aggregates") or ()
     values = of_none(joined, aggregates)
     fields = {a.name: values[a.name] for a in aggregates}
     asked = has_key(joined, spec) & joined["ts"].notnull()
@@ -97,14 +116,65 @@ def _history(inferences: ir.Table, facts: ir.Table, spec: JoinSpec) -> ir.Table:
         (joined["__pairs"].isnull(), "no_event"),
         else_=ibis.null("string"),
     )
-    return joined.mutate(
-        **{
-            spec.name: ibis.ifelse(asked, result, ibis.null(result.type())),
-            age_column(spec.name): seconds_between(joined["ts"], joined["__newest"]),
-            reason_column(spec.name): reason,
-            known_column(spec.name): joined["__known"],
-        }
-    ).drop("__newest", "__pairs", *listed, *(column(a) for a in aggregates), "__known")
+    own = {
+        spec.name: ibis.ifelse(asked, result, ibis.null(result.type())),
+        age_column(spec.name): seconds_between(joined["ts"], joined["__newest"]),
+        reason_column(spec.name): reason,
+        known_column(spec.name): joined["__known"],
+    }
+    kept = [name for name in inferences.columns if name not in own]
+    return joined.mutate(**own).select(*kept, *own)
+
+
+def _framed(spec: JoinSpec) -> bool:
+    """Whether an event's last ``k`` are the same for all who ask, and quick to add up.
+
+    They are not where a span begins at each inference's own time, or where events are withdrawn.
+    """
+    wanted = {a.function for a in spec.options.get("aggregates") or ()}
+    k = spec.options.get("k")
+    return (
+        k is not None
+        and not spec.facts
+        and spec.options.get("span") is None
+        and "until" not in spec.times
+        and wanted <= _FRAMED
+    )
+
+
+def _with_frames(inferences: ir.Table, facts: ir.Table, spec: JoinSpec) -> ir.Table:
+    """The aggregates of each event with the ``k - 1`` before it, for the inferences after it."""
+    aggregates = spec.options["aggregates"]
+    keys = [key for _, key in spec.keys]
+    time = inferences["ts"].type()
+    # What is at or before a time is found; an event counts strictly after it was known.
+    tick = ibis.interval(microseconds=1)
+    events = facts.select(
+        *keys,
+        *[name for name in columns(aggregates, facts) if name not in keys],
+        __since=facts[spec.times["ts"]].cast(time),
+        __known=available(facts, spec).cast(time),
+        __order=facts[spec.order].cast("int64"),
+    )
+    rows, events, on = point_in_time.numbered(with_keys(inferences, spec), events, keys)
+    # What has no time has no place, however late it was recorded.
+    events = events.filter(events["__since"].notnull())
+    events = events.rename(__at="__since")
+    order = [events["__known"], events["__order"]]
+    frame = ibis.window(group_by=on, order_by=order, preceding=spec.options["k"] - 1, following=0)
+    next_known = events["__known"].lead().over(ibis.window(group_by=on, order_by=order))
+    framed = events.select(
+        *on,
+        "__known",
+        __pairs=events.count().over(frame),
+        __newest=events["__at"].max().over(frame),
+        __next=next_known,
+        **{column(a): of_one(events, a).over(frame) for a in aggregates},
+    )
+    # Of several that became known at one time, the last one has the others before it.
+    framed = framed.filter(framed["__next"].isnull() | (framed["__next"] > framed["__known"]))
+    framed = framed.mutate(__at=(framed["__known"] + tick).cast(time)).drop("__next")
+    return point_in_time.with_latest(rows, framed, on)
 
 
 def _pairs(inferences: ir.Table, facts: ir.Table, spec: JoinSpec) -> ir.Table:

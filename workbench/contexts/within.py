@@ -39,6 +39,7 @@ from workbench.contexts import (
     span,
 )
 from workbench.contexts._aggregates import FUNCTIONS, aggregate, check, column, columns, of_none
+from workbench.formulas import whole_seconds
 
 
 def _within(inferences: ir.Table, facts: ir.Table, spec: JoinSpec) -> ir.Table:
@@ -56,7 +57,7 @@ def _within(inferences: ir.Table, facts: ir.Table, spec: JoinSpec) -> ir.Table:
     joined = inferences.left_join(found, inferences["row_id"] == found["__row"])
     known = has_key(joined, spec) & joined["ts"].notnull() & now.notnull()
     # Spark keeps a field that is never NULL as such, even in a struct that is NULL.
-    ended = joined["ts"] + span(horizon) <= now
+    ended = joined["ts"] <= (now - span(horizon)).cast(time)
     mature = ended.fill_null(False)
     fields = {
         name: ibis.ifelse(mature, value, ibis.null(value.type()))
@@ -129,12 +130,13 @@ def _near(rows: ir.Table, events: ir.Table, keys: Sequence[str], spec: JoinSpec)
     """Each inference with the facts around its horizon.
 
     Time is cut into pieces at least as long as the horizon, and only facts of an inference's own
-    piece and the next are looked at: a busy key is not joined to all of its facts.
+    piece and the next are looked at: a busy key is not joined to all of its facts. Facts, of which
+    there are fewer as a rule, are laid into their own piece and the one before.
     """
     seconds = max(1, math.ceil(spec.options["horizon"].total_seconds()))
     rows = rows.mutate(__piece=_piece(rows["__t"], seconds))
-    rows = rows.union(rows.mutate(__piece=rows["__piece"] + 1), distinct=False)
     events = events.mutate(__of=_piece(events["__at"], seconds))
+    events = events.union(events.mutate(__of=events["__of"] - 1), distinct=False)
     return rows.inner_join(
         events,
         [rows["__piece"] == events["__of"], *[rows[k] == events[f"__k_{k}"] for k in keys]],
@@ -143,7 +145,7 @@ def _near(rows: ir.Table, events: ir.Table, keys: Sequence[str], spec: JoinSpec)
 
 def _piece(time: ir.TimestampValue, seconds: int) -> ir.IntegerValue:
     """Number of the piece of time, so many seconds long, in which `time` is."""
-    return (time.epoch_seconds().cast("float64") / float(seconds)).floor().cast("int64")
+    return (whole_seconds(time) / float(seconds)).floor().cast("int64")
 
 
 def _reach(facts: ir.Table, spec: JoinSpec) -> Reach:

@@ -20,7 +20,13 @@ from workbench.formulas._tokens import (
     sum_logprob,
 )
 from workbench.formulas._uncertainty import SUM_TOLERANCE, entropy, least_confidence, margin
-from workbench.formulas._values import canonical, finite, probability, seconds_between
+from workbench.formulas._values import (
+    canonical,
+    finite,
+    probability,
+    seconds_between,
+    whole_seconds,
+)
 
 __all__ = [
     "BIN_RULES",
@@ -55,5 +61,6 @@ __all__ = [
     "softplus",
     "sum_logprob",
     "vote_entropy",
+    "whole_seconds",
     "wilson",
 ]

@@ -5,6 +5,13 @@ from __future__ import annotations
 import ibis
 import ibis.expr.types as ir
 
+from workbench import engine
+
+
+@ibis.udf.scalar.builtin(name="epoch_us")  # type: ignore[untyped-decorator]
+def _epoch_us(time) -> int:  # type: ignore[empty-body, no-untyped-def]
+    """Microseconds since 1970, on DuckDB."""
+
 
 def null() -> ir.FloatingScalar:
     """NULL as DOUBLE."""
@@ -30,11 +37,20 @@ def probability(value: ir.Value) -> ir.FloatingValue:
     return inside.ifelse(number, null())
 
 
+def whole_seconds(time: ir.TimestampValue) -> ir.FloatingValue:
+    """Seconds of a time since 1970, rounded down."""
+    if engine.is_duckdb(time):
+        return (_epoch_us(time).cast("float64") / 1e6).floor()
+    # Some engines give the epoch with its fraction, others without: floor makes them one.
+    return time.epoch_seconds().cast("float64").floor()
+
+
 def seconds_between(later: ir.TimestampValue, earlier: ir.TimestampValue) -> ir.FloatingValue:
     """Seconds from `earlier` to `later`, to the microsecond; NULL where either is."""
-    # Some engines give the epoch with its fraction, others without: floor makes them one.
-    after, before = (t.epoch_seconds().cast("float64").floor() for t in (later, earlier))
-    whole = after - before
+    if engine.is_duckdb(later):
+        # Whatever else is asked of a time goes through its calendar and takes sixty times as long.
+        return (_epoch_us(later) - _epoch_us(earlier)).cast("float64") / 1e6
+    whole = whole_seconds(later) - whole_seconds(earlier)
     micros = later.microsecond().cast("float64") - earlier.microsecond().cast("float64")
     return (whole * 1e6 + micros) / 1e6
 
