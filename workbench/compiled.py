@@ -23,7 +23,7 @@ from typing import Any
 import duckdb
 import ibis.expr.types as ir
 
-from workbench import engine
+from workbench import engine, progress
 
 _STARTED = time.time()
 _PACKAGE = Path(__file__).resolve().parent
@@ -125,7 +125,8 @@ class Parts:
         if statements is None:
             statements = self._compile(part, reads, given)
         else:
-            for sql in statements:
+            for number, sql in enumerate(statements):
+                progress.part(number, len(statements))
                 self.connection.execute(sql)
         if len(_KEPT) >= _MOST_KEPT:
             _KEPT.clear()

@@ -24,7 +24,7 @@ Narrate = Callable[[str], None]
 
 
 #: What is told of a build.
-_BUILT = ("build", "ledger", "seconds", "notes", "fresh")
+_BUILT = ("build", "ledger", "seconds", "stages", "notes", "fresh")
 
 
 def _silent(_: str) -> None:
@@ -81,7 +81,7 @@ class Workbench:
         Returns
         -------
         dict
-            ``build``, ``ledger``, ``seconds``, ``notes``, and whether anything was ``fresh``.
+            ``build``, ``ledger``, ``seconds``, ``stages``, ``notes``, and if anything is ``fresh``.
         """
         from workbench.build import build
 

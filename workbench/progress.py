@@ -9,7 +9,7 @@ from __future__ import annotations
 import resource
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -162,7 +162,7 @@ def begin(
     *,
     total: float | None = None,
     unit: str | None = None,
-    steps: int = 1,
+    steps: int = 0,
     connection: duckdb.DuckDBPyConnection | None = None,
 ) -> None:
     """Begin a stage, which ends the one before.
@@ -172,7 +172,7 @@ def begin(
     name
         What it does.
     total
-        How much there is to do, in `unit`; its steps where None and there are several.
+        How much there is to do, in `unit`; its steps when None.
     unit
         ``rows``, of which all will have gone through at the end, or ``bytes``.
     steps
@@ -184,9 +184,9 @@ def begin(
     if run is None:
         return
     run.end()
-    if total is None and steps > 1:
+    if total is None and steps:
         total = float(steps)
-    stage = Stage(name, unit, total, _steps=steps, _high=_high_water())
+    stage = Stage(name, unit, total, _steps=max(1, steps), _high=_high_water())
     if unit == "rows" and total is not None:
         stage.rows = int(total)
     _sample(stage)
@@ -254,6 +254,15 @@ def advance(*, rows: int = 0, bytes: int = 0) -> None:
 def _stage() -> Stage | None:
     run = _RUN.get()
     return run.stages[-1] if run is not None and run.stages else None
+
+
+def seconds(stages: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """Seconds by stage, of what `recording` told; those of all that is ingested are one."""
+    found: dict[str, float] = {}
+    for stage in stages:
+        name = "ingest" if stage["stage"].startswith("ingest ") else stage["stage"]
+        found[name] = round(found.get(name, 0.0) + stage["seconds"], 3)
+    return found
 
 
 def _told(stage: Stage) -> dict[str, Any]:

@@ -167,7 +167,7 @@ def test_build_as_json(tmp_path: Path) -> None:
     done = run("build", "--json", "--project", folder.path)
     assert done.code == 0
     found = json.loads(done.out)
-    assert list(found) == ["build", "ledger", "seconds", "notes", "fresh"]
+    assert list(found) == ["build", "ledger", "seconds", "stages", "notes", "fresh"]
     assert found["ledger"] == {
         "received": 24, "invalid": 2, "duplicate": 0, "spam": 0, "attributed": 21, "ambiguous": 0,
         "orphan": 1,

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-import time
 from collections.abc import Callable, Mapping, Set
 from datetime import UTC, datetime
 from functools import partial
@@ -18,7 +17,7 @@ from typing import Any
 
 import duckdb
 
-from workbench import __version__, engine, state
+from workbench import __version__, engine, progress, state
 from workbench import ingest as ingesting
 from workbench.build import (
     artefacts,
@@ -74,13 +73,11 @@ def build(
     -------
     dict
         The manifest in force, with ``notes`` of the ingest and ``fresh``: whether anything was
-        new.
+        new, and its ``stages``; see `workbench.progress.recording`.
     """
-    with writing(project):
-        seconds: dict[str, float] = {}
-        started = time.perf_counter()
+    with writing(project), progress.recording() as stages_so_far:
+        progress.begin("ingest")
         report = ingesting.ingest(project, narrate=narrate)
-        seconds["ingest"] = time.perf_counter() - started
         lake = Lake(project.state)
         tables = {
             name: open_table(lake, name)
@@ -93,7 +90,11 @@ def build(
         key = _key(project, tables, as_of)
         current = manifest.read(project)
         if current is not None and current["key"] == key:
-            return {**current, "seconds": seconds, "notes": report.notes, "fresh": False}
+            taken = stages_so_far()
+            return {
+                **current, "seconds": progress.seconds(taken), "stages": taken,
+                "notes": report.notes, "fresh": False,
+            }  # fmt: skip
         narrate("building")
         build_id = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{key[:8]}"
         folder = project.state / "builds"
@@ -105,12 +106,13 @@ def build(
             # What Spark made is not in the build's file, where rows could be replaced.
             last = None
         try:
-            made = _make(project, dict(tables), unfinished, as_of, seconds, last, spark)
+            made = _make(project, dict(tables), unfinished, as_of, last, spark)
         except Unable as why:
             narrate(f"building everything: {why}")
             last = None
-            made = _make(project, dict(tables), unfinished, as_of, seconds)
+            made = _make(project, dict(tables), unfinished, as_of)
         pins = made.pop("pins")
+        taken = stages_so_far()
         by_spark = Lake(project.state, folder=f"builds/{build_id}")
         result = {
             "build": build_id,
@@ -129,11 +131,12 @@ def build(
             + [file for name in by_spark.tables() for file in by_spark.files(name)]
             + [FORGOTTEN] * (bool(pins) and (project.state / FORGOTTEN).exists()),
             "in_place": pins,
-            "seconds": {name: round(value, 3) for name, value in seconds.items()},
+            "seconds": progress.seconds(taken),
             **made,
         }
         manifest.publish(project, result, unfinished)
-        return {**result, "notes": report.notes + _notes(project, made), "fresh": True}
+        notes = report.notes + _notes(project, made)
+        return {**result, "stages": taken, "notes": notes, "fresh": True}
 
 
 def _notes(project: Project, made: dict[str, Any]) -> list[str]:
@@ -182,7 +185,6 @@ def _make(
     tables: dict[str, LakeTable],
     target: Path,
     as_of: str | None,
-    seconds: dict[str, float],
     last: dict[str, Any] | None = None,
     spark: str | None = None,
 ) -> dict[str, Any]:
@@ -206,14 +208,13 @@ def _make(
         # A file that is not whole is thrown away: what a log of it would recover is of no use.
         connection.execute(f"ATTACH {literal(str(target))} AS build (RECOVERY_MODE no_wal_writes)")
         connection.execute(f"SET VARIABLE root = {literal(str(project.state) + '/')}")
-        clock = _Stopwatch(seconds)
         register = [(t, r) for t, r, _ in commit.register(connection, Lake(project.state))]
         anew = partial(_fill, spark=spark, folder=f"builds/{target.stem}")
         fill = anew if last is None else partial(_refill, last=last)
-        horizon, reports, among = fill(compiled, project, tables, register, as_of, clock)
+        horizon, reports, among = fill(compiled, project, tables, register, as_of)
         connection.execute("USE build")
         applied = artefacts.report(connection, project)
-        clock("enrich")
+        progress.begin("finish", connection=connection)
         status = ledger.count(connection, project, tables)
         macros.create(compiled)
         views.create(
@@ -224,7 +225,7 @@ def _make(
         connection.execute("USE memory")
         connection.execute("DETACH build")
         compiled.save(beside=last is not None)
-        clock("finish")
+        progress.advance(bytes=target.stat().st_size)
         status["contexts"] = reports
         status["artefacts"] = applied
         return {
@@ -251,30 +252,43 @@ def _fill(
     tables: dict[str, LakeTable],
     register: list[tuple[str, Record]],
     as_of: str | None,
-    clock: Callable[[str], None],
     *,
     spark: str | None,
     folder: str,
 ) -> _Filled:
     """Make all tables of a build; its ``as_of``, and the reports of its contexts."""
     connection = compiled.connection
+    progress.begin("sort out", steps=2, connection=connection)
     connection.execute("USE build")
     connection.execute("CREATE SCHEMA narrow")
     _open_in_place(connection, project, tables, register)
     _readings(connection, register)
+    progress.step()
     events.inferences(compiled, _received(project, tables["inferences"]))
+    progress.step()
     events.feedback(compiled, project, _received(project, tables["feedback"]))
-    clock("sort out")
+    logged, received = (
+        int(engine.scalar(connection, f"SELECT count(*) FROM narrow.{name}"))
+        for name in ("inferences", "feedback")
+    )
+    progress.advance(rows=logged + received)
+    begin = partial(progress.begin, unit="rows", connection=connection)
+    begin("attribute", total=received, steps=2)
     events.aliases(connection, project, tables.get("aliases"))
     with on_spark.joining(compiled, spark, project.state, folder) as joined:
+        progress.step()
         stages.clocks(joined, project)
+        progress.step()
         stages.attribute(joined, project)
-        clock("attribute")
+        begin("label", total=received, steps=1)
+        progress.step()
         horizon = _as_of(connection, as_of)
         lake = tables["inferences"], tables["feedback"]
         stages.label(joined, project, *lake, clock=horizon is not None)
-        clock("label")
+        # Each context, and what is made of all of them.
+        begin("enrich", total=logged, steps=len(project.contexts) + 1)
         reports = build_contexts.join_all(joined, project, tables, horizon)
+        progress.step()
         stages.enrich(joined, project, tables["inferences"])
         stages.traces(joined)
         stages.judgements(joined)
@@ -288,12 +302,12 @@ def _refill(
     tables: dict[str, LakeTable],
     register: list[tuple[str, Record]],
     as_of: str | None,
-    clock: Callable[[str], None],
     *,
     last: dict[str, Any],
 ) -> _Filled:
     """Bring the tables of a copy of the last build up to date; as `_fill`."""
     connection = compiled.connection
+    progress.begin("attribute", connection=connection)
     connection.execute("ATTACH ':memory:' AS part")
     connection.execute("USE part")
     connection.execute("CREATE SCHEMA narrow")
@@ -316,7 +330,7 @@ def _refill(
         last_reports=last["status"]["contexts"],
     )
     refresh.logs(run)
-    clock("attribute")
+    progress.begin("enrich", connection=connection)
     with refresh.using(connection, "build"):
         horizon = _as_of(connection, as_of)
     refresh.rows(run, horizon)
@@ -358,19 +372,6 @@ def _readings(connection: duckdb.DuckDBPyConnection, register: list[tuple[str, R
     replaced, continued = superseded([record for _, record in register])
     numbers = [(table, record.ingest_id) for table, record in register]
     events.readings(connection, numbers, replaced, continued)
-
-
-class _Stopwatch:
-    """Writes down how long each stage took."""
-
-    def __init__(self, seconds: dict[str, float]) -> None:
-        self._seconds = seconds
-        self._last = time.perf_counter()
-
-    def __call__(self, stage: str) -> None:
-        now = time.perf_counter()
-        self._seconds[stage] = now - self._last
-        self._last = now
 
 
 def _received(project: Project, table: LakeTable) -> str:

@@ -12,7 +12,7 @@ import ibis.backends.duckdb
 import ibis.expr.types as ir
 import pyarrow as pa
 
-from workbench import engine
+from workbench import engine, progress
 from workbench.build import facts, log_facts, parts
 from workbench.build.names import joined
 from workbench.build.sources import LakeTable, contract_relation
@@ -50,6 +50,7 @@ def join_all(
     rows = int(engine.scalar(connection, "SELECT count(*) FROM narrow.inferences"))
     reports = {}
     for context in project.contexts:
+        progress.step()
         spec = prepare(connection, project, tables, context)
         refuse(compiled, context, spec)
         figures = join(compiled, project, tables, context, spec, as_of)
