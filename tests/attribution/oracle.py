@@ -118,9 +118,12 @@ class World:
                 way = "trace"
             if not judged:
                 return {**NOTHING, "status": "orphan"}
-            if self.credit == "last" and not last_is_clear(judged):
-                return ambiguous(way, len(judged))
-            return attributed(event, judged[-1], way, len(judged))
+            last = judged
+            if self.credit == "last":
+                last = [step for step in judged if step["model"] is not None] or judged
+                if not last_is_clear(last):
+                    return ambiguous(way, len(judged))
+            return attributed(event, last[-1], way, len(judged))
         for way in self.fallback:
             found = self.latest(event, KEYS[way])
             if found is not None:
@@ -164,12 +167,14 @@ class World:
         if way is None:
             return None
         steps = [i for i in self.inferences if value is not None and i[KEYS[way]] == value]
-        steps.sort(
+        steps = sorted(
+            steps,
             key=lambda i: (
                 (i["ts"] is not None, i["ts"] or 0),
                 (i["step"] is not None, i["step"] or 0),
+                not calls_another(i, steps),
                 i["request_id"],
-            )
+            ),
         )
         if event["ts"] is None or all(step["ts"] is None for step in steps):
             return steps
@@ -193,13 +198,26 @@ class World:
         return [c for c in candidates if c["ts"] == last], len(candidates)
 
 
+def calls_another(step: Row, steps: Sequence[Row]) -> bool:
+    """Whether a step called another one of its kind at the time at which it began itself."""
+    return any(
+        other["parent_id"] == step["request_id"]
+        and other["ts"] == step["ts"]
+        and (other["model"] is None) == (step["model"] is None)
+        for other in steps
+    )
+
+
 def last_is_clear(steps: Sequence[Row]) -> bool:
-    """Whether it can be told which of the ordered steps is the last."""
-    at_end = [step["step"] for step in steps if step["ts"] == steps[-1]["ts"]]
-    if len(at_end) == 1:
-        return True
-    # A step without a number could be any of them.
-    return None not in at_end and at_end.count(max(at_end)) == 1
+    """Whether it can be told which of the ordered steps, all of one kind, is the last."""
+    at_end = [step for step in steps if step["ts"] == steps[-1]["ts"]]
+    numbers = [step["step"] for step in at_end]
+    if None in numbers and set(numbers) != {None}:
+        # A step without a number could be any of them.
+        return False
+    greatest = [step for step in at_end if step["step"] == steps[-1]["step"]]
+    innermost = [step for step in greatest if not calls_another(step, steps)]
+    return len(greatest) == 1 or len(innermost) == 1
 
 
 def ambiguous(method: str, n_candidates: int) -> Row:

@@ -56,7 +56,9 @@ def some_inferences(choose: Choose) -> list[Row]:
             "session_id": choose([None, "s1", "s2"]),
             "user_id": choose([None, "u1", "u2"]),
             "trace_id": choose([None, "t1", "t1", "t2"]),
-            "step": choose([None, 0, 1, 1, 2, 3]),
+            "parent_id": choose([None, "r0", "r1", "r2", "r3", "unknown"]),
+            "step": choose([None, None, None, 0, 1, 1, 2, 3]),
+            "model": choose([None, None, "m"]),
         }
         for number in range(choose(range(8)))
     ]
@@ -106,7 +108,7 @@ def worlds(draw: st.DrawFn) -> World:
 
 def apart(rows: list[Row], world: int) -> list[Row]:
     """The rows with names that no other world uses."""
-    free = ("ts", "model_version", "scope", "kind", "step")
+    free = ("ts", "model_version", "scope", "kind", "step", "model")
     return [
         {k: v if k in free or v is None else f"{world}:{v}" for k, v in row.items()} for row in rows
     ]
@@ -347,6 +349,43 @@ def test_only_the_step_tells_two_inferences_of_one_time_apart(
     found = one(tables, inferences, {"ts": at(1), "trace_id": "t", "scope": "trace"})
     assert found["status"] == status
     assert found["request_id"] == ("r1" if status == "attributed" else None)
+
+
+def test_the_last_call_of_a_model_is_what_a_trace_is_judged_by(tables: Tables) -> None:
+    inferences = [
+        {"ts": at(1), "trace_id": "t", "model": "m"},
+        {"ts": at(2), "trace_id": "t", "model": "m"},
+        {"ts": at(3), "trace_id": "t"},
+        {"ts": at(9), "trace_id": "t", "model": "m"},
+    ]
+    event = {"trace_id": "t", "scope": "trace"}
+    found = one(tables, inferences, {"ts": at(4), **event})
+    assert (found["request_id"], found["n_candidates"]) == ("r1", 3)
+    # Before any model was called, and where none ever is, it is the last step.
+    found = one(tables, inferences[2:], {"ts": at(4), **event})
+    assert (found["request_id"], found["n_candidates"]) == ("r0", 1)
+
+
+@pytest.mark.parametrize(
+    ("parents", "request_id"),
+    [
+        (["r9", "r0", "r1"], "r2"),
+        (["r1", "r2", "r9"], "r0"),
+        (["r9", "r0", "r0"], None),
+        (["r1", "r0", "r1"], "r2"),
+        (["r1", "r0", None], "r2"),
+        (["r1", "r2", "r0"], None),
+    ],
+)
+def test_of_calls_that_begin_at_once_the_innermost_is_the_last(
+    tables: Tables, parents: list[str | None], request_id: str | None
+) -> None:
+    inferences = [
+        {"ts": at(1), "trace_id": "t", "model": "m", "parent_id": parent} for parent in parents
+    ]
+    found = one(tables, inferences, {"ts": at(1), "trace_id": "t", "scope": "trace"})
+    assert found["request_id"] == request_id
+    assert found["status"] == ("ambiguous" if request_id is None else "attributed")
 
 
 def test_a_trace_is_credited_up_to_the_event_and_without_clocks_whole(tables: Tables) -> None:

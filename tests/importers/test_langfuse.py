@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 from streamlit.testing.v1 import AppTest
 
+import workbench
 from tests.docs.test_readme import ROOT, blocks, shell
 from tests.importers import laws
 
@@ -611,8 +612,13 @@ def test_the_newcomers_path_leads_to_the_dashboard(
     assert settings.count('format = "langfuse"') == 2
     assert "[feedback.signals.toxicity]" in settings
     ledger = json.loads(shell(f"{build} --json", tmp_path))["ledger"]
-    # The correction is of a trace whose steps all began in one millisecond.
-    assert (ledger["received"], ledger["attributed"], ledger["ambiguous"]) == (12, 11, 1)
+    assert (ledger["received"], ledger["attributed"], ledger["ambiguous"]) == (12, 12, 0)
+    # The correction is of a trace whose steps all began in one millisecond: of the one model call.
+    corrected = workbench.open(tmp_path / "my-project").sql(
+        "SELECT request_id, output FROM enriched_feedback WHERE corrected_output IS NOT NULL"
+    )
+    assert corrected.table["request_id"].to_pylist() == ["5cb389a3bdd21a6e"]
+    assert corrected.table["output"][0].as_py().startswith("Langfuse is a tool")
     assert serve == "workbench serve --project my-project"
     monkeypatch.setenv("WORKBENCH_PROJECT", str(tmp_path / "my-project"))
     app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60).run()

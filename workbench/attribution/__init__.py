@@ -40,7 +40,9 @@ INFERENCE_COLUMNS = (
     "session_id",
     "user_id",
     "trace_id",
+    "parent_id",
     "step",
+    "model",
 )
 #: Event columns that attribution needs.
 EVENT_COLUMNS = (

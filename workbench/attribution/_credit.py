@@ -34,10 +34,11 @@ def credits(
     inferences
         The inferences, with `workbench.attribution.INFERENCE_COLUMNS`.
     rule
-        ``last``: an event is credited to the one inference that was found. For events that judge
-        a session, conversation or trace, ``uniform``: to its n inferences up to the event alike,
-        1/n each; ``discounted``: to them in proportion to ``discount ** k``, where k counts the
-        inferences that come after (0 for the last). All other events credit one inference.
+        ``last``: an event is credited to the one inference that was found, of a session or trace
+        to the last call of a model. For events that judge a session, conversation or trace,
+        ``uniform``: to its n inferences up to the event alike, 1/n each; ``discounted``: to them in
+        proportion to ``discount ** k``, where k counts the inferences that come after (0 for the
+        last). All other events credit one inference.
     discount
         0 < discount <= 1.
 
