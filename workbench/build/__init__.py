@@ -75,6 +75,8 @@ def build(
         The manifest in force, with ``notes`` of the ingest and ``fresh``: whether anything was
         new, and its ``stages``; see `workbench.progress.recording`.
     """
+    if spark is not None:
+        on_spark.check(spark)
     with writing(project), progress.recording() as stages_so_far:
         progress.begin("ingest")
         report = ingesting.ingest(project, narrate=narrate)

@@ -179,15 +179,15 @@ def joining(compiled: Parts, remote: str | None, state: Path, folder: str) -> It
 
     Raises
     ------
-    ConfigError
-        If there is no such server, or its client is not installed.
     DataError
         If Spark fails.
     """
     if remote is None:
         yield compiled
         return
-    session = _session(remote)
+    from pyspark.sql import SparkSession
+
+    session = SparkSession.builder.remote(remote).create()
     try:
         for key, value in _SETTINGS.items():
             session.conf.set(key, value)
@@ -198,10 +198,16 @@ def joining(compiled: Parts, remote: str | None, state: Path, folder: str) -> It
         shutil.rmtree(state / "tmp" / "spark", ignore_errors=True)
 
 
-def _session(remote: str) -> Any:
-    """A session of one's own on the server at `remote`."""
+def check(remote: str) -> None:
+    """Refuse a server that is not there, before anything is done.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such server, or its client is not installed.
+    """
     try:
-        from pyspark.sql import SparkSession
+        import pyspark.sql  # noqa: F401
     except ImportError as error:
         raise ConfigError(
             "Building on Spark needs its client, which is not installed.",
@@ -221,7 +227,6 @@ def _session(remote: str) -> Any:
         raise ConfigError(
             f"No Spark Connect server answers at {host}:{port}: {error.strerror or error}.", _HINT
         ) from error
-    return SparkSession.builder.remote(remote).create()
 
 
 @contextmanager
