@@ -193,6 +193,17 @@ def test_after_the_end_rows_are_dropped_and_counted(tmp_path: Path):
     assert log.counters() == capture.Counters(accepted=2, written=1, dropped=1)
 
 
+def test_what_the_caller_gives_counts_more_than_what_is_made(tmp_path: Path):
+    with capture.open(tmp_path) as log:
+        assert log.inference(request_id="r1", ts="2026-03-01T00:00:00Z") == "r1"
+        assert log.feedback(feedback_id="f1", name="n", value=1, ts="2026-03-02T00:00:00Z") == "f1"
+        made = log.feedback(feedback_id=None, name="n", value=1)
+    assert lines(tmp_path) == [{"ts": "2026-03-01T00:00:00Z", "request_id": "r1"}]
+    events = lines(tmp_path, "feedback")
+    assert [event["feedback_id"] for event in events] == ["f1", made]
+    assert events[0]["ts"] == "2026-03-02T00:00:00Z"
+
+
 def test_a_folder_that_cannot_be_used_is_no_reason_to_raise(tmp_path: Path):
     log = capture.open(tmp_path)
     for folder in ("inferences", "feedback"):

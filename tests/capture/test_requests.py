@@ -11,9 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.capture.landed import lines
 from workbench import capture
+from workbench.capture._ids import id_at
 
 Rows = list[dict[str, Any]]
 
@@ -37,6 +40,13 @@ def test_ids_are_uuids_of_version_7_in_the_order_of_time_and_unique_across_threa
     with ThreadPoolExecutor(8) as pool:
         many = list(pool.map(lambda _: capture.new_id(), range(20_000)))
     assert len(set(many)) == len(many)
+
+
+@given(st.integers(0, 2**63))
+def test_an_id_tells_to_a_part_of_a_millisecond_when_it_was_made(now: int):
+    digits = id_at(now).replace("-", "")
+    assert int(digits[:12], 16) == now // 10**6
+    assert int(digits[13:16], 16) == now % 10**6 * 4096 // 10**6
 
 
 def test_of_a_request_only_one_inference_has_its_id(log: capture.Log):

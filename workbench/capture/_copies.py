@@ -32,6 +32,10 @@ def _copied_array(value: Any) -> Any:
 _copiers = _Copiers({list: list.copy, dict: dict.copy, set: set.copy, bytearray: bytes})
 
 
+#: Types of which nothing has to be copied, as most rows have only.
+_FIXED = frozenset({str, int, float, bool, type(None)})
+
+
 def copied(value: Any) -> Any:
     """A shallow copy of a value that may change, else the value itself."""
     copier = _copiers[type(value)]
@@ -40,6 +44,11 @@ def copied(value: Any) -> Any:
 
 def copy_all(values: dict[str, Any]) -> dict[str, Any]:
     """Replace what may change by shallow copies."""
+    for value in values.values():
+        if type(value) not in _FIXED:
+            break
+    else:
+        return values
     for name, value in values.items():
         copier = _copiers[type(value)]
         if copier is not None:

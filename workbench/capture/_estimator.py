@@ -103,7 +103,7 @@ class Estimator:
                     request_id = ids[i] if ids is not None else new_id()
                     yield {**shared, "request_id": request_id, "features": values, **own}
 
-            self._log.put(0, rows, rows=n)
+            self._log.put_rows(0, rows, n)
         except Exception as error:  # noqa: BLE001 - logging may never break the prediction
             self._log.failed(error)
 

@@ -5,32 +5,33 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections import deque
 
-#: Random ends of ids, which the writer's thread makes ahead: half of the cost of an id. They come
-#: from the operating system, because servers that seed the module's generator would give all their
-#: workers the same.
-_ends: deque[str] = deque()
+#: Random ends of ids, which the writer's thread makes ahead. They come from the operating system,
+#: because servers that seed the module's generator would give all their workers the same. The last
+#: one made is taken first: it is still in the processor's cache.
+_ends: list[str] = []
 READY, _BYTES = 2048, 8
 # A child would otherwise use the same ones as its parent.
 os.register_at_fork(after_in_child=_ends.clear)
+#: Above all digits of a time, so that each time has as many.
+_ABOVE = 1 << 60
 
 
 def new_id() -> str:
     """A new id: a UUID of version 7, so that ids sort by the time at which they were made."""
-    now = time.time_ns()
-    milliseconds = now // 1_000_000
-    fraction = (now - milliseconds * 1_000_000) >> 8
+    return id_at(time.time_ns())
+
+
+def id_at(now: int) -> str:
+    """A new id, made at so many nanoseconds."""
     try:
-        end = _ends.popleft()
+        end = _ends.pop()
     except IndexError:
         end = _made(1)[0]
-    return "%08x-%04x-7%03x-%s" % (  # noqa: UP031 - takes a third less than an f-string
-        milliseconds >> 16,
-        milliseconds & 0xFFFF,
-        fraction,
-        end,
-    )
+    # Milliseconds and twelve bits of their fraction: now * 4096 // 10**6, in smaller numbers.
+    # Slices of all digits take two thirds of the time of formatting each part.
+    digits = hex((now << 6) // 15625 | _ABOVE)
+    return f"{digits[3:11]}-{digits[11:15]}-7{digits[15:]}-{end}"
 
 
 def restock(number: int) -> None:

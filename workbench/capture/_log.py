@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from time import time_ns
 from typing import Any, ParamSpec, TypeVar
 
 from workbench.capture import _process
@@ -15,9 +15,10 @@ from workbench.capture._columns import SHARED
 from workbench.capture._context import current
 from workbench.capture._copies import copy_all
 from workbench.capture._counters import STREAMS, Counters
+from workbench.capture._encode import Row
 from workbench.capture._files import recover
-from workbench.capture._ids import new_id
-from workbench.capture._writer import Payload, Settings, Writer
+from workbench.capture._ids import id_at
+from workbench.capture._writer import Settings, Writer
 
 _INFERENCES, _FEEDBACK = range(len(STREAMS))
 _WIDER = frozenset(("scope", "chosen_id", "retracts"))
@@ -55,7 +56,7 @@ class Log:
         written = self._writer.last_error if self._writer is not None else None
         return written or self._error
 
-    def inference(self, *, request_id: str | None = None, **columns: Any) -> str:
+    def inference(self, /, *, request_id: str | None = None, **columns: Any) -> str:
         """Log a model call.
 
         Parameters
@@ -71,21 +72,19 @@ class Log:
         str
             The key, which feedback has to name.
         """
+        now = time_ns()
         request = current.get()
         if request is None:
-            request_id = new_id() if request_id is None else str(request_id)
+            request_id = id_at(now) if request_id is None else str(request_id)
         else:
             request_id, parent_id = request.take(request_id)
             origin = {"trace_id": request.trace_id, "parent_id": parent_id}
             columns = {**origin, **request.columns, **columns}
-        columns["request_id"] = request_id
-        if "ts" not in columns:
-            columns["ts"] = time.time_ns()
-        self.put(_INFERENCES, columns)
+        self.put(_INFERENCES, columns, request_id, now)
         return request_id
 
     def feedback(
-        self, *, name: str, value: Any = None, request_id: str | None = None, **columns: Any
+        self, /, *, name: str, value: Any = None, request_id: str | None = None, **columns: Any
     ) -> str:
         """Log a feedback event.
 
@@ -106,13 +105,8 @@ class Log:
         str
             The ``feedback_id``.
         """
-        row = {
-            "feedback_id": new_id(),
-            "request_id": request_id,
-            "ts": time.time_ns(),
-            "name": name,
-            "value": value,
-        }
+        now = time_ns()
+        row = {"request_id": request_id, "name": name, "value": value}
         request = current.get()
         if request is not None:
             row |= {key: request.columns[key] for key in SHARED if key in request.columns}
@@ -121,8 +115,10 @@ class Log:
             elif columns.get("scope") == "trace":
                 row["trace_id"] = request.trace_id
         row |= columns
-        self.put(_FEEDBACK, row)
-        return str(row["feedback_id"])
+        feedback_id = row.pop("feedback_id", None)
+        feedback_id = id_at(now) if feedback_id is None else str(feedback_id)
+        self.put(_FEEDBACK, row, feedback_id, now)
+        return feedback_id
 
     def call(self, **columns: Any) -> Call:
         """Log what happens in a ``with`` or ``async with`` block as one model call.
@@ -171,11 +167,17 @@ class Log:
         """
         return traced(self, input, output, columns)
 
-    def put(self, stream: int, payload: Payload, rows: int = 1) -> None:
-        """Hand rows to the writer; the other methods call it."""
+    def put(self, stream: int, columns: dict[str, Any], key: str, now: int) -> None:
+        """Hand a row to the writer."""
         try:
-            kept = copy_all(payload) if isinstance(payload, dict) else payload
-            (self._writer or self._begin()).put(stream, rows, kept)
+            (self._writer or self._begin()).put(stream, 1, copy_all(columns), key, now)
+        except Exception as error:  # noqa: BLE001 - logging may never break what it is about
+            self.failed(error)
+
+    def put_rows(self, stream: int, make: Callable[[], Iterable[Row]], rows: int) -> None:
+        """Hand to the writer what makes rows on its thread."""
+        try:
+            (self._writer or self._begin()).put(stream, rows, make, "", 0)
         except Exception as error:  # noqa: BLE001 - logging may never break what it is about
             self.failed(error)
 

@@ -26,11 +26,15 @@ from workbench.capture._ids import READY, restock
 
 #: One row, or what makes the rows of one call on the writer's thread.
 Payload = Row | Callable[[], Iterable[Row]]
+#: Stream, number of rows and payload; then the key and the time of a row that need not be made any
+#: more. They are not in the row, because a dictionary that grows for them costs the call more.
+Item = tuple[int, int, Payload, str, int]
 
 WhenFull = Literal["drop", "block", "spill"]
 Durability = Literal["batch", "fsync"]
 
 _CONTRACTS = (INFERENCES, FEEDBACK)
+_KEYS = ("request_id", "feedback_id")
 #: The thread takes so many rows at once, and one more for so many that wait; then it sleeps.
 _SLICE, _SLICES, _PAUSE = 8, 32, 50e-6
 _BATCH_BYTES = 256 * 1024
@@ -72,7 +76,7 @@ class Writer:
         self._numbers = self._shared.numbers
         self._accepted = tuple(_counters.place(s, ACCEPTED) for s in range(len(STREAMS)))
         self._dropped = tuple(_counters.place(s, DROPPED) for s in range(len(STREAMS)))
-        self._queue: deque[tuple[int, int, Payload]] = deque()
+        self._queue: deque[Item] = deque()
         self._queued = self._done = 0
         self._closed = self._stop = self._hurry = False
         self._publications = self._published = 0
@@ -89,20 +93,22 @@ class Writer:
         self._thread = threading.Thread(target=self._run, name="workbench-capture", daemon=True)
         self._thread.start()
 
-    def put(self, stream: int, rows: int, payload: Payload) -> None:
-        """Hand in rows."""
+    def put(self, stream: int, rows: int, payload: Payload, key: str, now: int) -> None:
+        """Hand in rows, or one row but for its key and its time."""
+        item = (stream, rows, payload, key, now)
         with self.lock:
             self._numbers[self._accepted[stream]] += rows
-            # As in `_admit`, without the price of another call.
-            waiting = self._queued - self._done
-            if (not waiting or waiting + rows <= self._limit) and not self._closed:
-                self._queue.append((stream, rows, payload))
+            # `_admit` alone would do, at the price of one more call for each row.
+            if self._queued + rows - self._done <= self._limit:
+                self._queue.append(item)
                 self._queued += rows
                 return
-        if not self._closed:
-            if self.settings.when_full == "block" and self._wait(stream, rows, payload):
+            if self._admit(item):
                 return
-            if self.settings.when_full == "spill" and self._spill(stream, rows, payload):
+        if not self._closed:
+            if self.settings.when_full == "block" and self._wait(item):
+                return
+            if self.settings.when_full == "spill" and self._spill(item):
                 return
         with self.lock:
             self._numbers[self._dropped[stream]] += rows
@@ -154,6 +160,7 @@ class Writer:
             if self._closed:
                 return True
             self._closed = True
+            self._limit = -1  # no call finds room any more
         self._give_up_at = time.monotonic() + timeout
         self._hurry = self._stop = True
         self._wake.set()
@@ -161,7 +168,7 @@ class Writer:
         self._thread.join(timeout + 1.0)
         if self._thread.is_alive():
             return False
-        left = [sum(rows for s, rows, _ in self._queue if s == n) for n in range(len(STREAMS))]
+        left = [sum(item[1] for item in self._queue if item[0] == n) for n in range(len(STREAMS))]
         with self.lock:
             for stream, rows in enumerate(left):
                 self._numbers[self._dropped[stream]] += rows + self._in_hand[stream]
@@ -184,29 +191,30 @@ class Writer:
             output.forget()
         self._shared.close()
 
-    def _admit(self, stream: int, rows: int, payload: Payload) -> bool:
+    def _admit(self, item: Item) -> bool:
         """Queue rows if they have room; where nothing waits any number of them has."""
-        waiting = self._queued - self._done
+        rows, waiting = item[1], self._queued - self._done
         if self._closed or (waiting and waiting + rows > self._limit):
             return False
-        self._queue.append((stream, rows, payload))
+        self._queue.append(item)
         self._queued += rows
         return True
 
-    def _wait(self, stream: int, rows: int, payload: Payload) -> bool:
+    def _wait(self, item: Item) -> bool:
         """Wait for room."""
         deadline = time.monotonic() + self.settings.block_seconds
         while time.monotonic() < deadline and not self._closed:
             self._wake.set()
             time.sleep(0.001)
             with self.lock:
-                if self._admit(stream, rows, payload):
+                if self._admit(item):
                     return True
         return False
 
-    def _spill(self, stream: int, rows: int, payload: Payload) -> bool:
+    def _spill(self, item: Item) -> bool:
         """Write rows from the call itself, which slows it down to what the disk can take."""
-        lines, failed, _ = self._encode(stream, rows, payload)
+        stream, rows = item[:2]
+        lines, failed, _ = self._encode(item)
         # A signal's handler may run in the middle of this, and log: it must not wait for ever.
         if not self._spilling.acquire(timeout=_SPILL_SECONDS):
             return False
@@ -223,12 +231,17 @@ class Writer:
             self._spilling.release()
         return True
 
-    def _encode(self, stream: int, rows: int, payload: Payload) -> tuple[list[bytes], int, int]:
+    def _encode(self, item: Item) -> tuple[list[bytes], int, int]:
         """Lines of a payload, how many fields were left out, and how many rows have no line."""
+        stream, number, payload, key, now = item
         lines: list[bytes] = []
         failed = 0
         try:
-            for row in (payload,) if isinstance(payload, dict) else payload():
+            if isinstance(payload, dict):
+                rows: Iterable[Row] = ({"ts": now, **payload, _KEYS[stream]: key},)
+            else:
+                rows = payload()
+            for row in rows:
                 if stream == 0 and self.settings.columns:
                     row = {**self.settings.columns, **row}
                 encoded, faults = line(row, _CONTRACTS[stream], self.settings.rules)
@@ -236,7 +249,7 @@ class Writer:
                 failed += faults
         except Exception as error:  # noqa: BLE001 - what is in a row is the user's
             self._failed(error)
-        return lines, failed, rows - len(lines)
+        return lines, failed, number - len(lines)
 
     def _run(self) -> None:
         restock(READY)
@@ -282,8 +295,9 @@ class Writer:
 
     def _take(self, items: int) -> None:
         for _ in range(min(items, len(self._queue))):
-            stream, rows, payload = self._queue.popleft()
-            lines, failed, without = self._encode(stream, rows, payload)
+            item = self._queue.popleft()
+            lines, failed, without = self._encode(item)
+            stream = item[0]
             output = self._outputs[stream]
             output.count(FAILED, failed)
             output.count(GIVEN_UP, without)
