@@ -243,7 +243,7 @@ def part(number: int, n: int) -> None:
 def advance(*, rows: int = 0, bytes: int = 0) -> None:
     """Count what went through the stage."""
     if stage := _stage():
-        if stage.unit == "rows":
+        if stage.unit == "rows" and stage.total is not None:
             stage._done += rows
         elif rows:
             stage.rows = (stage.rows or 0) + rows

@@ -19,6 +19,7 @@ import pytest
 
 from tests.cli.conftest import CONFIG, Run, run, write
 from tests.ingest.folder import Folder, inference, lines
+from workbench import progress
 from workbench.cli.main import COMMANDS
 from workbench.metrics import metrics
 
@@ -173,7 +174,20 @@ def test_build_as_json(tmp_path: Path) -> None:
         "orphan": 1,
     }  # fmt: skip
     assert found["fresh"] is True
-    assert all(isinstance(value, float) for value in found["seconds"].values())
+    assert found["seconds"] == progress.seconds(found["stages"])
+    stages = {stage.pop("stage"): stage for stage in found["stages"]}
+    through = {name: stage["rows"] for name, stage in stages.items() if stage["rows"]}
+    assert through == {
+        "ingest inferences": 40, "ingest feedback": 24, "ingest context_user": 2,
+        "sort out": 62, "attribute": 22, "label": 22, "enrich": 40,
+    }  # fmt: skip
+    events = folder.path / "events" / "a.jsonl"
+    assert stages["ingest feedback"]["bytes"] == events.stat().st_size
+    made = folder.path / ".workbench" / "builds" / f"{found['build']}.duckdb"
+    assert stages["finish"]["bytes"] == made.stat().st_size
+    for stage in stages.values():
+        assert list(stage) == ["seconds", "rows", "bytes", "peak_memory", "reason"]
+        assert (stage["peak_memory"] is None) == (stage["reason"] is not None)
     assert "reading" in done.err
     # Again, in words: the ledger is data, the rest is narration.
     again = run("build", "--project", folder.path)
@@ -470,7 +484,7 @@ def test_exports(at: Run, tmp_path: Path, form: str) -> None:
     assert (done.code, done.err) == (0, "")
     found = json.loads(done.out)
     content = path.read_bytes()
-    assert list(found) == ["path", "rows", "bytes", "sha256"]
+    assert list(found) == ["path", "rows", "bytes", "sha256", "stages"]
     assert (found["path"], found["rows"], found["bytes"]) == (str(path), 20, len(content))
     assert found["sha256"] == hashlib.sha256(content).hexdigest()
     relation = duckdb.sql(f"FROM '{path}'")

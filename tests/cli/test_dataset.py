@@ -67,6 +67,11 @@ def test_a_compile_tells_its_stages_and_prints_its_manifest(own: Run) -> None:
     assert told[5].startswith("more@v1.0: 20 examples")
     made = json.loads(done.out)
     assert (made["funnel"], made["rows"]) == (preview["funnel"], preview["rows"])
+    stages = {stage["stage"]: (stage["rows"], stage["bytes"]) for stage in made["stages"]}
+    assert list(stages) == ["candidates", "clean", "draw", "split", "write", "describe"]
+    files = Path(".workbench/datasets/more/examples").glob("*.parquet")
+    assert stages["write"] == (20, sum(file.stat().st_size for file in files))
+    assert stages["draw"] == stages["split"] == (20, None)
     assert json.loads(own("dataset", "show", "more@b", "--json").out) == made
     (listed,) = json.loads(own("dataset", "list", "more", "--json").out)
     assert listed == {

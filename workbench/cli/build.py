@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from workbench.cli._bars import bars
 from workbench.cli._common import common, folder, print_json, print_table, say, wants_json
 from workbench.errors import ConfigError, WorkbenchError
 
@@ -52,7 +53,9 @@ def command(
     project = workbench.open(folder(project_dir))
     spark = _server(engine, remote)
     if not watch:
-        _tell(project.build(as_of=as_of, spark=spark, narrate=say), as_json)
+        with bars():
+            done = project.build(as_of=as_of, spark=spark, narrate=say)
+        _tell(done, as_json)
         return
     if spark is not None:
         raise ConfigError(

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from workbench.cli._bars import bars
 from workbench.cli._common import common, folder, print_json, print_table, say, wants_json
 from workbench.cli._datasets import print_funnel
 
@@ -49,7 +50,8 @@ def compile_(
                 "--from stands alone: the manifest says the rest.",
                 f"Type: workbench dataset compile --from {origin}",
             )
-        made = workbench.open(folder(project_dir)).datasets.reproduce(origin, narrate=say)
+        with bars():
+            made = workbench.open(folder(project_dir)).datasets.reproduce(origin, narrate=say)
         if wants_json(as_json):
             keys = ("dataset", "version", "rows", "content_hash", "build")
             print_json({**{key: made[key] for key in keys}, "same": True})
@@ -61,7 +63,8 @@ def compile_(
             "Type: workbench dataset compile NAME --slice SLICE --format FORMAT",
         )
     datasets = workbench.open(folder(project_dir)).datasets
-    made = datasets.compile(name, slice_name, training_format, tags=tags, narrate=say)
+    with bars():
+        made = datasets.compile(name, slice_name, training_format, tags=tags, narrate=say)
     if wants_json(as_json):
         print_json(made)
     else:
@@ -174,9 +177,10 @@ def replay(
     """Write what is new since a version, mixed with a sample of what is old."""
     import workbench
 
-    done = workbench.open(folder(project_dir)).datasets.replay(
-        what, output, since=since, n=n, old_share=old_share, seed=seed, format=form, force=force
-    )
+    with bars():
+        done = workbench.open(folder(project_dir)).datasets.replay(
+            what, output, since=since, n=n, old_share=old_share, seed=seed, format=form, force=force
+        )
     if wants_json(as_json):
         print_json(done)
         return

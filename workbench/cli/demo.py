@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from workbench.cli._bars import bars
 from workbench.cli._common import print_json, say, wants_json
 
 DEFAULT_FOLDER = "data/demo"
@@ -53,7 +54,8 @@ def command(
         generate(target, seed=seed, n=n)
         stamp.write_text(wanted)
     project = workbench.open(target)
-    done = project.build(narrate=say)
+    with bars():
+        done = project.build(narrate=say)
     if wants_json(as_json):
         print_json({"project": str(target), **done})
     else:

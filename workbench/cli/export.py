@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from workbench.cli._bars import bars
 from workbench.cli._common import common, folder, print_json, say, wants_json
 from workbench.cli._datasets import listed
 from workbench.formats import formats
@@ -57,9 +58,10 @@ def command(
                 "A dataset was drawn when it was compiled, and is not drawn from again.",
                 "Leave --limit, --sampler and --seed out; --where takes a part of it.",
             )
-        done = project.datasets.export(
-            what, output, format=form, where=where, columns=names, since=since, force=force
-        )
+        with bars():
+            done = project.datasets.export(
+                what, output, format=form, where=where, columns=names, since=since, force=force
+            )
     else:
         if since:
             raise ConfigError(
@@ -69,7 +71,8 @@ def command(
         chosen = Slice(
             relation=what, where=where, columns=names, limit=limit, sampler=sampler, seed=seed
         )
-        done = project.export(chosen, output, format=form, force=force)
+        with bars():
+            done = project.export(chosen, output, format=form, force=force)
     if wants_json(as_json):
         print_json(done)
     else:

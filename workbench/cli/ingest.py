@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from workbench.cli._bars import bars
 from workbench.cli._common import common, folder, print_json, say, wants_json
 
 
@@ -13,7 +14,8 @@ def command(project_dir: str | None, as_json: bool) -> None:
     """Read what is new in the sources into the lake; build does this too."""
     import workbench
 
-    done = workbench.open(folder(project_dir)).ingest(narrate=say)
+    with bars():
+        done = workbench.open(folder(project_dir)).ingest(narrate=say)
     if wants_json(as_json):
         print_json(done)
         return

@@ -12,7 +12,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from workbench import engine
+from workbench import engine, progress
 from workbench.cleaners import CleanerCall, parse_cleaner
 from workbench.datasets import store
 from workbench.datasets.pieces import CHARACTERS, read
@@ -98,6 +98,7 @@ def choose(
     """
     target = call.target(chosen.target)
     cleaning = [parse_cleaner(text) for text in chosen.clean]
+    progress.begin("candidates")
     relations = create(
         build,
         project,
@@ -116,6 +117,7 @@ def choose(
         }
         sql: dict[str, str] = {}
         narrate("looking for candidates")
+        progress.attach(relations.connection)
         sql["candidates"] = call.format.candidates(**params)
         relations.execute(
             f"CREATE TEMP TABLE candidates AS SELECT {', '.join(_CANDIDATES)} "
@@ -126,11 +128,17 @@ def choose(
         )
         payload = call.format.payload(_ROWS, **params)
         funnel = _received(build, relations)
+        progress.advance(rows=relations.count("candidates"))
         narrate("cleaning")
+        progress.begin("clean", connection=relations.connection)
         funnel += _clean(relations, project, cleaning, call, payload, params, sql)
+        progress.advance(rows=relations.count("eligible"))
         narrate("drawing")
+        progress.begin("draw", connection=relations.connection)
         funnel += _draw(relations, chosen, sql)
+        progress.advance(rows=relations.count("drawn"))
         narrate("splitting")
+        progress.begin("split", connection=relations.connection)
         prompt, _ = call.format.asked(**params)
         prompts = (
             f"(SELECT example_id, CAST({prompt} AS VARCHAR) AS prompt "
@@ -139,6 +147,7 @@ def choose(
         )
         sql["split"] = split_sql(relations, chosen.split, chosen.seed, prompts)
         _place(relations, sql["split"])
+        progress.advance(rows=relations.count("chosen"))
         sql["payload"], columns = _payload(relations, chosen, payload)
         return Chosen(relations, sql["payload"], columns, funnel, sql)
     except BaseException:

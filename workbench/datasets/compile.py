@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from workbench import __version__, engine
+from workbench import __version__, engine, progress
 from workbench.configuration import load
 from workbench.datasets import store
 from workbench.datasets.card import describe
@@ -69,7 +69,7 @@ def compile_dataset(
     Returns
     -------
     dict
-        The manifest of the version.
+        The manifest of the version, with the ``stages`` of the compile.
 
     Raises
     ------
@@ -82,18 +82,27 @@ def compile_dataset(
     call = parse_training_format(training_format)
     dataset = store.Dataset(project.state, name)
     started = time.monotonic()
-    with dataset.writing(), opened(project, build_id) as build:
+    with (
+        dataset.writing(),
+        opened(project, build_id) as build,
+        progress.recording() as stages_so_far,
+    ):
         dataset.check_format(call.format.name)
         found = choose(build, project, chosen, call, narrate)
         relations = found.relations
         try:
-            if not relations.count("chosen"):
+            if not (rows := relations.count("chosen")):
                 raise DataError(
                     "Nothing is left to be trained on: " + _in_words(found.funnel) + ".",
                     "Widen the slice, or see what became of the events: workbench status",
                 )
             narrate("writing")
+            known = set(dataset.files("examples"))
+            progress.begin("write", total=rows, unit="rows", connection=relations.connection)
             written = dataset.append(relations.connection, found.payload, found.columns)
+            new = set(dataset.files("examples")) - known
+            progress.advance(bytes=sum(file.stat().st_size for file in new))
+            progress.begin("describe", connection=relations.connection)
             if again and written["content_hash"] != again["content_hash"]:
                 raise _another(again, project)
             manifest = {
@@ -121,6 +130,7 @@ def compile_dataset(
             }
         finally:
             relations.connection.close()
+        manifest["stages"] = stages_so_far()
         manifest["seconds"] = round(time.monotonic() - started, 3)
         return dataset.publish(manifest, tags, again["version"] if again else None)
 

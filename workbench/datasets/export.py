@@ -9,7 +9,7 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 import duckdb
 import pyarrow as pa
 
-from workbench import engine
+from workbench import engine, progress
 from workbench.datasets.slice import Slice
 from workbench.errors import ConfigError, DataError, NotFoundError
 from workbench.formats import Format, formats
@@ -56,7 +56,7 @@ def export(
     Returns
     -------
     dict
-        ``path``, ``rows``, ``bytes``, ``sha256``; see `write_file`.
+        ``path``, ``rows``, ``bytes``, ``sha256``, ``stages``; see `write_file`.
 
     Raises
     ------
@@ -109,20 +109,26 @@ def write_file(
     Returns
     -------
     dict
-        ``path``, ``rows``, ``bytes``, ``sha256``. Of a folder the checksum is that of the lines
-        ``checksum  path`` of its files in order of their paths, as ``sha256sum`` prints them.
+        ``path``, ``rows``, ``bytes``, ``sha256``, ``stages``. Of a folder the checksum is that of
+        the lines ``checksum  path`` of its files in order of their paths, as ``sha256sum`` prints
+        them.
     """
     kind = formats.get(fmt)
     target = Path(path).expanduser().absolute()
     _check(kind, fmt, target, force)
     partial = target.with_name(f".{target.name[:200]}.{secrets.token_hex(4)}.partial")
     try:
-        if kind.write_folder is None:
-            written, size, digest = _fill_file(kind, partial, reader, metadata or {})
-        else:
-            partial.mkdir()
-            written = kind.write_folder(partial, reader, metadata or {})
-            size, digest = _seal_folder(partial)
+        with progress.recording() as stages_so_far:
+            progress.begin("write", total=rows, unit="rows")
+            read = _counted(reader)
+            if kind.write_folder is None:
+                written, size, digest = _fill_file(kind, partial, read, metadata or {})
+            else:
+                partial.mkdir()
+                written = kind.write_folder(partial, read, metadata or {})
+                size, digest = _seal_folder(partial)
+            progress.advance(bytes=size)
+            stages = stages_so_far()
         if rows is not None and written != rows:
             raise DataError(
                 f"{written:,} rows were streamed where the build has {rows:,}; nothing was made.",
@@ -140,7 +146,20 @@ def write_file(
         ) from error
     finally:
         _remove(partial)
-    return {"path": str(target), "rows": written, "bytes": size, "sha256": digest}
+    return {
+        "path": str(target), "rows": written, "bytes": size, "sha256": digest, "stages": stages,
+    }  # fmt: skip
+
+
+def _counted(reader: pa.RecordBatchReader) -> pa.RecordBatchReader:
+    """The batches of `reader`, counted as they are read."""
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        for batch in reader:
+            progress.advance(rows=batch.num_rows)
+            yield batch
+
+    return pa.RecordBatchReader.from_batches(reader.schema, batches())
 
 
 def _check(kind: Format, fmt: str, target: Path, force: bool) -> None:

@@ -12,6 +12,8 @@ from collections.abc import Iterator
 import duckdb
 import pyarrow as pa
 
+from workbench import progress
+
 #: Characters of texts in one piece, about.
 CHARACTERS = 10_000_000
 
@@ -29,7 +31,9 @@ def pieces(connection: duckdb.DuckDBPyConnection) -> Iterator[int]:
     In the end all texts of the slice are wanted again.
     """
     found = connection.execute("SELECT DISTINCT piece FROM chosen ORDER BY piece").fetchall()
+    progress.steps(len(found))
     for (number,) in found:
+        progress.step()
         read(connection, f"SELECT * FROM chosen WHERE piece = {number}")
         yield int(number)
     connection.execute("CREATE OR REPLACE TEMP TABLE wanted AS SELECT request_id FROM slice_ids")
