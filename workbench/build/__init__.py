@@ -1,7 +1,8 @@
 """A build: one immutable DuckDB file over pinned versions of the lake.
 
-Everything is made anew in a file of its own and published by replacing the manifest; a reader
-keeps the build that it opened, and a build that was killed leaves the previous one in force.
+It is made in a file of its own, of everything or of a copy of the last one, and published by
+replacing the manifest; a reader keeps the build that it opened, and a build that was killed leaves
+the previous one in force.
 """
 
 from __future__ import annotations

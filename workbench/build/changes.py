@@ -151,7 +151,9 @@ def merge(
     """
     before = engine.columns_of(connection, f"build.narrow.{name}")
     if before != engine.columns_of(connection, f"narrow.{name}"):
-        raise Unable(f"the columns of {name} are others now")
+        now = engine.columns_of(connection, f"narrow.{name}")
+        others = [c for c in {**before, **now} if before.get(c) != now.get(c)]
+        raise Unable(f"{others[0]} of {name} is another column now")
     connection.execute(f"DELETE FROM build.narrow.{name} WHERE {key} IN (SELECT {key} FROM {old})")
     connection.execute(f"INSERT INTO build.narrow.{name} BY NAME FROM narrow.{name} WHERE {new}")
 

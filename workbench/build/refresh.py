@@ -164,6 +164,8 @@ def _same_rules(run: Refresh, as_of: str | None) -> None:
     before, connection = run.last_as_of, run.connection
     if (as_of is None) != (before is None) or (as_of and before and _later(run, before, as_of)):
         raise Unable("the time that is known ends before that of the last build")
+    if run.project.clock_skew == "correct":
+        raise Unable("corrected clocks may date any event anew")
     signals = run.project.signals.values()
     if not run.project.label_signals and not any(signal.kind == "label" for signal in signals):
         named = "(SELECT 1 FROM build.narrow.feedback WHERE kind = 'label')"
