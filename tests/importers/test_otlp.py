@@ -435,3 +435,26 @@ def test_the_ledger_adds_up(project: Any) -> None:
     counts = {row["status"]: row["n"] for row in ledger.to_pylist()}
     # The conversation of one verdict is not among these calls.
     assert (counts["received"], counts["attributed"], counts["orphan"]) == (10, 9, 1)
+
+
+def test_tokens_of_the_ai_sdk_count_once(tmp_path: Path) -> None:
+    used = {"ai.model.id": "gpt-4o", "ai.usage.promptTokens": 11, "ai.usage.completionTokens": 7}
+    around = span(1, {"ai.operationId": "ai.generateText", **used})
+    call = span(2, {
+        "ai.operationId": "ai.generateText.doGenerate", **used, "gen_ai.request.model": "gpt-4o",
+        "gen_ai.usage.input_tokens": 11, "gen_ai.usage.output_tokens": 7,
+    }, parentSpanId=span_id(1))  # fmt: skip
+    embedded = {"ai.model.id": "embed-3", "ai.usage.tokens": 5}
+    around_embedding = span(3, {"ai.operationId": "ai.embed", **embedded})
+    embedding = span(4, {"ai.operationId": "ai.embed.doEmbed", **embedded})
+    everything = traces(around, call, around_embedding, embedding)
+    path = write(tmp_path / "traces.jsonl", everything)
+    rows = laws.stage("otlp", [path], ["inferences"]).rows["inferences"]
+    keys = ("model", "input_tokens", "output_tokens")
+    found = {row["request_id"]: tuple(row[key] for key in keys) for _, row in rows}
+    assert found == {
+        span_id(1): (None, None, None),
+        span_id(2): ("gpt-4o", 11, 7),
+        span_id(3): (None, None, None),
+        span_id(4): ("embed-3", 5, None),
+    }

@@ -27,13 +27,16 @@ _VERSION = ("gen_ai.response.model", "llm.response.model_name", "decision.respon
             "llm.model_name", *_MODEL)  # fmt: skip
 _PARAMS = ("llm.invocation_parameters", "embedding.invocation_parameters",
            "langfuse.observation.model.parameters")  # fmt: skip
-# The ``ai.usage`` of the AI SDK stands on the span around a call, too: it would count twice.
 _INPUT_TOKENS = ("gen_ai.usage.input_tokens", "gen_ai.usage.prompt_tokens",
                  "llm.token_count.prompt", "decision.token_count.input")  # fmt: skip
 _OUTPUT_TOKENS = ("gen_ai.usage.output_tokens", "gen_ai.usage.completion_tokens",
                   "llm.token_count.completion", "decision.token_count.output")  # fmt: skip
+#: What the AI SDK counts by names of its own: on the call, and once more on the span around it.
+_AI_INPUT_TOKENS = ("ai.usage.inputTokens", "ai.usage.promptTokens", "ai.usage.tokens")
+_AI_OUTPUT_TOKENS = ("ai.usage.outputTokens", "ai.usage.completionTokens")
 _KEYS = tuple(dict.fromkeys((
     *gen_ai.KEYS, *_MODEL, *_VERSION, *_PARAMS, *_INPUT_TOKENS, *_OUTPUT_TOKENS,
+    *_AI_INPUT_TOKENS, *_AI_OUTPUT_TOKENS,
     "ai.operationId", "ai.model.id", "openinference.span.kind",
 )))  # fmt: skip
 
@@ -153,10 +156,13 @@ def _whole(*keys: str) -> str:
 _DOCUMENTS = elements(f"coalesce({', '.join(member(f'{key}[]') for key in gen_ai.DOCUMENTS)})")
 _TAGS = elements(gen_ai.parsed(f"coalesce({', '.join(member(key) for key in gen_ai.TAGS)})"))
 # Only the inner of the two spans of the AI SDK is the call itself: ``ai.embed.doEmbed``.
-_OWN_CALL = (
-    f"CASE WHEN regexp_matches({text('ai.operationId')}, '\\.do[A-Z]') "
-    f"THEN {text('ai.model.id')} END"
-)
+_IS_CALL = f"regexp_matches({text('ai.operationId')}, '\\.do[A-Z]')"
+_OWN_CALL = f"CASE WHEN {_IS_CALL} THEN {text('ai.model.id')} END"
+
+
+def _tokens(keys: tuple[str, ...], of_a_call: tuple[str, ...]) -> str:
+    return f"coalesce({_whole(*keys)}, CASE WHEN {_IS_CALL} THEN {_whole(*of_a_call)} END)"
+
 
 #: Contract's columns of inferences by SQL over ``answers``.
 COLUMNS = {
@@ -174,8 +180,8 @@ COLUMNS = {
     "retrieved": f"nullif(list_transform({_DOCUMENTS}, lambda d: struct_pack(id := d ->> '$.id', "
     "text := d ->> '$.content', score := TRY_CAST(d ->> '$.score' AS DOUBLE))), [])",
     "embedding": "TRY_CAST(embedded -> '$.vector' AS FLOAT[])",
-    "input_tokens": _whole(*_INPUT_TOKENS),
-    "output_tokens": _whole(*_OUTPUT_TOKENS),
+    "input_tokens": _tokens(_INPUT_TOKENS, _AI_INPUT_TOKENS),
+    "output_tokens": _tokens(_OUTPUT_TOKENS, _AI_OUTPUT_TOKENS),
     "cost": f"TRY_CAST({text(*gen_ai.COST)} AS DOUBLE)",
     "tags": f"nullif(list_transform({_TAGS}, lambda t: t ->> '$'), [])",
 }
