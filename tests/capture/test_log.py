@@ -170,6 +170,25 @@ def test_a_disk_that_is_full_for_a_while_costs_nothing_that_fits_in_memory(
     assert [row["value"] for row in lines(tmp_path, "feedback")] == list(range(21))
 
 
+def test_a_row_that_survives_the_machine_is_in_a_file_that_its_folder_lists_durably(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    synced, sync = set(), os.fsync
+
+    def recorded(descriptor: int) -> None:
+        synced.add(os.fstat(descriptor).st_ino)
+        sync(descriptor)
+
+    log = capture.open(tmp_path, durability="fsync")
+    monkeypatch.setattr(os, "fsync", recorded)
+    log.feedback(name="n", value=1)
+    assert log.flush()
+    (path,) = (tmp_path / "feedback").iterdir()
+    assert path.name in hidden(tmp_path)
+    assert {path.stat().st_ino, path.parent.stat().st_ino} <= synced
+    log.close()
+
+
 def test_what_could_not_be_written_until_the_end_is_dropped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

@@ -1,25 +1,15 @@
-"""Files of the landing folder: hidden while they are written, renamed once they are whole."""
+"""A log's files in the landing folder, and what becomes of those of killed processes."""
 
 from __future__ import annotations
 
 import os
-import re
-import socket
 import time
 from contextlib import suppress
-from datetime import UTC, datetime
 from pathlib import Path
 
+from workbench import landing_files
 from workbench.capture import _counters
 from workbench.capture._counters import FILE, START, STREAMS, WRITTEN, Counters, Shared
-
-_SUFFIX, _OPEN = ".jsonl", ".open"
-
-
-def writer_name() -> str:
-    """A name that no other writer has: when it began, where, and its process."""
-    host = re.sub(r"[^A-Za-z0-9.]", "_", socket.gethostname())
-    return f"{datetime.now(UTC):%Y%m%dT%H%M%S%fZ}-{host}-{os.getpid()}"
 
 
 class Output:
@@ -57,9 +47,7 @@ class Output:
         """
         descriptor = self._descriptor if self._descriptor is not None else self._open()
         try:
-            view = memoryview(content)
-            while view:
-                view = view[os.write(descriptor, view) :]
+            landing_files.write_all(descriptor, content)
             if sync:
                 os.fsync(descriptor)
         except OSError:
@@ -104,7 +92,7 @@ class Output:
         os.fsync(self._descriptor)
         with suppress(FileNotFoundError):  # somebody took us for dead and has renamed it
             if self._size:
-                _reveal(self._path)
+                landing_files.publish(self._path)
             else:
                 self._path.unlink()
         os.close(self._descriptor)
@@ -122,8 +110,8 @@ class Output:
         self._numbers[self._place + START] = self._numbers[self._place + WRITTEN]
         self._numbers[self._place + FILE] = number
         self._folder.mkdir(parents=True, exist_ok=True)
-        self._path = self._folder / f".{self._writer}-{number}{_SUFFIX}{_OPEN}"
-        descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o640)
+        self._path = landing_files.open_path(self._folder, self._writer, number)
+        descriptor = landing_files.create(self._path)
         self._next += self._step
         self._descriptor, self._size, self._rows = descriptor, 0, 0
         self._since = time.monotonic()
@@ -163,49 +151,14 @@ def _finish(folder: Path, shared: Shared, stream: int, output: int) -> int:
     number = shared.numbers[place + FILE]
     if not number:
         return 0
-    name = f"{shared.path.stem}-{number}{_SUFFIX}"
-    path, cut_off = folder / f".{name}{_OPEN}", 0
+    path, cut_off = landing_files.open_path(folder, shared.path.stem, number), 0
+    published = landing_files.published_path(path)
     if path.exists():
-        rows, cut_off = _repair(path)
-        if rows:
-            _reveal(path)
-        else:
-            path.unlink()
-    elif (folder / name).exists():
-        rows, _ = _whole_lines(folder / name)
+        rows, cut_off = landing_files.finish(path)
+    elif published.exists():
+        rows, _ = landing_files.whole_lines(published)
     else:
         return 0
     shared.numbers[place + WRITTEN] = shared.numbers[place + START] + rows
     shared.numbers[place + FILE] = 0
     return cut_off
-
-
-def _repair(path: Path) -> tuple[int, int]:
-    """Cut a file after its last whole line; its rows, and whether something was cut off."""
-    rows, size = _whole_lines(path)
-    with path.open("r+b") as file:
-        cut_off = int(file.seek(0, os.SEEK_END) > size)
-        file.truncate(size)
-        os.fsync(file.fileno())
-    return rows, cut_off
-
-
-def _whole_lines(path: Path) -> tuple[int, int]:
-    """How many lines have an end, and where the last of them ends."""
-    rows = size = position = 0
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            rows += block.count(b"\n")
-            if (last := block.rfind(b"\n")) >= 0:
-                size = position + last + 1
-            position += len(block)
-    return rows, size
-
-
-def _reveal(path: Path) -> None:
-    path.rename(path.with_name(path.name.removeprefix(".").removesuffix(_OPEN)))
-    descriptor = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

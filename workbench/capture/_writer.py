@@ -21,8 +21,9 @@ from workbench.capture import _counters
 from workbench.capture._columns import FEEDBACK, INFERENCES
 from workbench.capture._counters import ACCEPTED, DROPPED, FAILED, GIVEN_UP, STREAMS, Counters
 from workbench.capture._encode import Row, Rules, line
-from workbench.capture._files import Output, recover, writer_name
+from workbench.capture._files import Output, recover
 from workbench.capture._ids import READY, restock
+from workbench.landing_files import writer_name
 
 #: One row, or what makes the rows of one call on the writer's thread.
 Payload = Row | Callable[[], Iterable[Row]]

@@ -1,28 +1,24 @@
 """The landing log: JSON lines, durable when `Landing.commit` returns, published as whole files.
 
-Each stream is a folder. Lines go to a hidden file, ``.<utc>-<host>-<pid>-<n>.jsonl.open``, that is
-renamed to ``<utc>-<host>-<pid>-<n>.jsonl`` once it is old or large enough; whoever reads the folder
-sees whole files only, which never change.
+Each stream is a folder. Lines go to a hidden file that is renamed once it is old or large enough;
+whoever reads the folder sees whole files only, which never change.
 """
 
 from __future__ import annotations
 
 import fcntl
 import os
-import re
-import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
 
+from workbench import landing_files
 from workbench.errors import LockedError
 
 STREAMS = ("feedback", "inferences", "traces", "quarantine")
-_SUFFIX, _OPEN = ".jsonl", ".open"
 _LOCK = ".receive.lock"
 #: A writer publishes within seconds; a file that rests this long has none.
 _ABANDONED_SECONDS = 600.0
@@ -106,7 +102,7 @@ class Landing:
                 if entries:
                     content = b"\n".join([*entries, b""])
                     touched[stream] = len(content)
-                    _write_all(self._file(stream).descriptor, content)
+                    landing_files.write_all(self._file(stream).descriptor, content)
             for stream in touched:
                 os.fsync(self._files[stream].descriptor)
         except OSError:
@@ -138,7 +134,7 @@ class Landing:
             If a file cannot be renamed; it is tried again the next time.
         """
         for path in list(self._left):
-            _reveal(path)
+            landing_files.publish(path)
             self._left.remove(path)
         for stream, file in list(self._files.items()):
             if everything or self._clock() - file.since >= self.max_age:
@@ -153,18 +149,16 @@ class Landing:
 
     def _file(self, stream: str) -> _File:
         if stream not in self._files:
-            folder = self.root / stream
-            path = folder / f".{_name(next(self._numbers))}{_SUFFIX}{_OPEN}"
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o640)
-            self._files[stream] = _File(path, descriptor, self._clock())
-            _sync_folder(folder)
+            writer, number = landing_files.writer_name(), next(self._numbers)
+            path = landing_files.open_path(self.root / stream, writer, number)
+            self._files[stream] = _File(path, landing_files.create(path), self._clock())
         return self._files[stream]
 
     def _publish(self, stream: str) -> None:
         file = self._files.pop(stream)
         self._left.append(file.path)
         os.close(file.descriptor)
-        _reveal(file.path)
+        landing_files.publish(file.path)
         self._left.remove(file.path)
 
     def _retire(self, stream: str) -> None:
@@ -183,37 +177,8 @@ class Landing:
 
 def published(root: Path, stream: str) -> list[Path]:
     """The published files of a stream, oldest first."""
-    found = (root / stream).rglob(f"*{_SUFFIX}")
+    found = (root / stream).rglob(f"*{landing_files.SUFFIX}")
     return sorted(path for path in found if not path.name.startswith("."))
-
-
-def _name(number: int) -> str:
-    return f"{datetime.now(UTC):%Y%m%dT%H%M%S%fZ}-{_host()}-{os.getpid()}-{number}"
-
-
-def _host() -> str:
-    return re.sub(r"[^A-Za-z0-9.]", "_", socket.gethostname())
-
-
-def _write_all(descriptor: int, content: bytes) -> None:
-    view = memoryview(content)
-    while view:
-        view = view[os.write(descriptor, view) :]
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make sure that what a folder lists is on the disk."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _reveal(path: Path) -> None:
-    """Give a file, whose content is on the disk, the name under which it is read."""
-    path.rename(path.with_name(path.name.removeprefix(".").removesuffix(_OPEN)))
-    _sync_folder(path.parent)
 
 
 def _lock(root: Path) -> int:
@@ -233,19 +198,11 @@ def _recover(root: Path) -> Recovered:
     """Publish the whole lines of files whose writers are gone."""
     files = cut_off = 0
     for stream in STREAMS:
-        for path in sorted((root / stream).glob(f".*{_SUFFIX}{_OPEN}")):
-            if _has_writer(path):
-                continue
-            whole, rest = _whole_lines(path)
-            cut_off += rest
-            with path.open("r+b") as file:
-                file.truncate(whole)
-                os.fsync(file.fileno())
-            if whole:
-                _reveal(path)
-                files += 1
-            else:
-                path.unlink()
+        for path in landing_files.open_files(root / stream):
+            if not _has_writer(path):
+                rows, cut = landing_files.finish(path)
+                files += rows > 0
+                cut_off += cut
     return Recovered(files=files, cut_off=cut_off)
 
 
@@ -254,8 +211,8 @@ def _has_writer(path: Path) -> bool:
 
     The folder is shared with processes that log into it by themselves.
     """
-    named = re.fullmatch(r"\.[^-]+-(.*)-(\d+)-\d+", path.name.removesuffix(_SUFFIX + _OPEN))
-    if named and named[1] == _host() and not _runs(int(named[2])):
+    host, process = landing_files.written_by(path) or ("", 0)
+    if host == landing_files.host_name() and not _runs(process):
         return False
     # Of another machine nothing is known, and numbers of processes are given again.
     return time.time() - path.stat().st_mtime < _ABANDONED_SECONDS
@@ -275,18 +232,3 @@ def _runs(process: int) -> bool:
     except PermissionError:
         return True
     return True
-
-
-def _whole_lines(path: Path) -> tuple[int, bool]:
-    """How many bytes of a file are whole lines, and whether something stands after them."""
-    size = position = path.stat().st_size
-    with path.open("rb") as file:
-        while position > 0:
-            start = max(0, position - 65536)
-            file.seek(start)
-            end = file.read(position - start).rfind(b"\n")
-            if end >= 0:
-                whole = start + end + 1
-                return whole, whole < size
-            position = start
-    return 0, size > 0
