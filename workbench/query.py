@@ -49,6 +49,7 @@ class Build:
     _base: duckdb.DuckDBPyConnection = field(repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
     _compiled: dict[Any, str] = field(default_factory=dict, repr=False)
+    _catalog: dict[str, list[dict[str, str]]] = field(default_factory=dict, repr=False)
 
     @property
     def project_dir(self) -> Path:
@@ -205,13 +206,15 @@ class Build:
         return found
 
     def _columns(self, schema: str) -> list[dict[str, str]]:
-        rows: list[dict[str, str]] = self.arrow(
-            "SELECT table_name AS relation, column_name AS column, data_type AS type, "
-            "coalesce(comment, '') AS comment FROM duckdb_columns() "
-            f"WHERE database_name = 'build' AND schema_name = {engine.literal(schema)} "
-            "AND column_name <> 'row_id' ORDER BY table_name, column_index"
-        ).to_pylist()
-        return rows
+        # A build never changes, and the engine takes longer to list its columns than to read some.
+        if schema not in self._catalog:
+            self._catalog[schema] = self.arrow(
+                "SELECT table_name AS relation, column_name AS column, data_type AS type, "
+                "coalesce(comment, '') AS comment FROM duckdb_columns() "
+                f"WHERE database_name = 'build' AND schema_name = {engine.literal(schema)} "
+                "AND column_name <> 'row_id' ORDER BY table_name, column_index"
+            ).to_pylist()
+        return self._catalog[schema]
 
     def expression(self, text: str) -> str:
         """Check an expression that a person typed and bracket it for use in our SQL.

@@ -8,6 +8,7 @@ import ibis
 import ibis.expr.datatypes as dt
 import ibis.expr.types as ir
 import pyarrow as pa
+from ibis import _
 
 from workbench import formulas
 from workbench.errors import DataError, suggest
@@ -26,6 +27,7 @@ OF_FEEDBACK = frozenset({
 MISSING = "-"
 HOUR = "hour(ts)"
 _MOST_COLUMNS = 12
+_SOME = 50_000
 #: What stands between the names and between the values of columns that are crossed.
 CROSS, AND = " x ", ", "
 
@@ -59,17 +61,18 @@ def value_of(table: ir.Table, name: str) -> ir.StringValue:
     DataError
         If there is no such column, or its values are not few things that have names.
     """
-    return ("=" + _text(table, name)).fill_null(MISSING)
+    return ("=" + _few(table, name).cast("string")).fill_null(MISSING)
 
 
-def _text(table: ir.Table, name: str) -> ir.StringValue:
+def _few(table: ir.Table, name: str) -> ir.Value:
+    """A column whose values are few things that have names."""
     value = _read(table, name)
     if not _countable(value.type()):
         raise DataError(
             f"{name} is {value.type()}, which has no values to tell apart.",
             "Use a column of texts, whole numbers or booleans, such as prob_bin.",
         )
-    return value.cast("string")
+    return value
 
 
 def _countable(kind: dt.DataType) -> bool:
@@ -118,15 +121,27 @@ def candidates(
             names.append(column)
     if not names:
         return []
+    # An hour has 24 values, which are few enough whatever the limit is.
+    limits = {name: max(most, 25) if name == HOUR else most for name in names}
+    # To count all values of a column that has very many takes longer than all else here.
+    some = _n_values(table.limit(_SOME), execute, names)
+    names = [name for name in names if some[name] <= limits[name]]
+    n = _n_values(table, execute, names)
+    return [name for name in names if 2 <= n[name] <= limits[name]][:_MOST_COLUMNS]
+
+
+def _n_values(table: ir.Table, execute: Execute, names: Sequence[str]) -> dict[str, int]:
+    """How many values each column has; that one is missing is a value."""
+    if not names:
+        return {}
+    read = {name: _read(table, name) for name in names}
     counts = execute(
         table.aggregate(
-            **{f"c{i}": value_of(table, name).nunique() for i, name in enumerate(names)}
+            **{f"n{i}": value.nunique() for i, value in enumerate(read.values())},
+            **{f"none{i}": value.isnull().any() for i, value in enumerate(read.values())},
         )
     ).to_pylist()[0]
-    # An hour has 24 values, which are few enough whatever the limit is.
-    limits = [max(most, 25) if name == HOUR else most for name in names]
-    few = [n for i, n in enumerate(names) if 2 <= counts[f"c{i}"] <= limits[i]]
-    return few[:_MOST_COLUMNS]
+    return {name: counts[f"n{i}"] + bool(counts[f"none{i}"]) for i, name in enumerate(read)}
 
 
 def rates(table: ir.Table, names: Sequence[str]) -> ir.Table:
@@ -147,18 +162,29 @@ def rates(table: ir.Table, names: Sequence[str]) -> ir.Table:
         event of any kind) and its Wilson interval ``low``, ``high``. A missing value is NULL; among
         crossed ones it is the word NULL.
     """
-    found = [_rates(table, name) for name in names]
+    parts = {name: name.split(CROSS) for name in names}
+    every = dict.fromkeys(part for of in parts.values() for part in of)
+    places = {part: f"part_{i}" for i, part in enumerate(every)}
+    read = {place: _few(table, part) for part, place in places.items()}
+    rows = table.select(**read, **heard(table))
+    # Columns are crossed because each has few values: all pairs are added up from one pass.
+    together = _counts(rows, list(read)) if sum(len(of) > 1 for of in parts.values()) > 1 else None
+    found = []
+    for name, of in parts.items():
+        own = [places[part] for part in of]
+        counts = _counts(rows, own) if together is None else together
+        first, *others = (counts[place].cast("string") for place in own)
+        value = first
+        for other in others:
+            value = value.fill_null("NULL") + AND + other.fill_null("NULL")
+        counts = counts.select(*_SUMS, value=value).group_by("value")
+        # A sum of BIGINT is a HUGEINT, which Arrow has no integer for.
+        sums = counts.agg(**{n: _[n].cast("float64").sum().cast("int64") for n in _SUMS})
+        rated = _rated(sums, ["value"])
+        found.append(
+            rated.select(column_name=ibis.literal(name), **{n: rated[n] for n in rated.columns})
+        )
     return found[0] if len(found) == 1 else ibis.union(*found)
-
-
-def _rates(table: ir.Table, name: str) -> ir.Table:
-    parts = name.split(CROSS)
-    value = _text(table, parts[0])
-    for part in parts[1:]:
-        value = value.fill_null("NULL") + AND + _text(table, part).fill_null("NULL")
-    rows = table.select(value=value, **heard(table))
-    found = rate(rows, ["value"])
-    return found.select(column_name=ibis.literal(name), **{n: found[n] for n in found.columns})
 
 
 def heard(table: ir.Table) -> dict[str, ir.BooleanValue]:
@@ -177,11 +203,21 @@ def rate(rows: ir.Table, by: Sequence[str]) -> ir.Table:
     ir.Table
         The columns `by`, ``n``, ``n_labelled``, ``response_rate``, ``low`` and ``high`` (Wilson).
     """
-    counts = rows.group_by(list(by)).agg(
+    return _rated(_counts(rows, by), by)
+
+
+_SUMS = ("n", "n_labelled", "answered")
+
+
+def _counts(rows: ir.Table, by: Sequence[str]) -> ir.Table:
+    return rows.group_by(list(by)).agg(
         n=rows.count(),
         n_labelled=rows.count(where=rows.labelled),
         answered=rows.count(where=rows.answered),
     )
+
+
+def _rated(counts: ir.Table, by: Sequence[str]) -> ir.Table:
     low, high = formulas.wilson(counts.answered, counts.n)
     return counts.select(
         *by,

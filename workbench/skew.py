@@ -65,9 +65,11 @@ def rates(
             if name not in present:
                 raise DataError(f"There is no column {name!r}.", suggest(name, present))
     else:
-        contexts = load(build.project_dir).contexts
-        later = [context.name for context in contexts if context.join == "within"]
-        wanted = [*response.USUAL, "features", *(context.name for context in contexts)]
+        project = load(build.project_dir)
+        later = [context.name for context in project.contexts if context.join == "within"]
+        wanted = [*response.USUAL, *(context.name for context in project.contexts)]
+        if project.inferences.features:
+            wanted.append("features")
     needed = dict.fromkeys(["n_events", "label", "reward", *wanted])
     listed = ", ".join(identifier(name) for name in needed if name in present)
     condition = build.expression(where) if where and where.strip() else "true"

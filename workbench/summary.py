@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from workbench.drift import drift
-from workbench.measure import measure
 from workbench.query import Build
 from workbench.raters import raters
+from workbench.state import measure_quick
 from workbench.worst import GAP, Search, find_worst
 
 #: Slices that a line names at most.
@@ -36,7 +36,7 @@ def in_words(build: Build, status: Row) -> list[str]:
         allowance for how many were looked at.
     """
     asked = ["label_coverage", "accuracy", "reward_mean", "ece", "calibration_noise_floor"]
-    overall = {row["metric"]: row for row in measure(build, asked)}
+    overall = {row["metric"]: row for row in measure_quick(build, asked)}
     lines = [_feedback(status), _coverage(build, overall["label_coverage"])]
     if overall["label_coverage"]["n_labelled"]:
         lines += [_quality(build, overall), _calibration(build, overall)]
@@ -46,7 +46,7 @@ def in_words(build: Build, status: Row) -> list[str]:
 
 def findings(build: Build) -> list[str]:
     """The parts of `in_words` that name slices or columns, for a page that shows the numbers."""
-    overall = {row["metric"]: row for row in measure(build, ["accuracy", "reward_mean"])}
+    overall = {row["metric"]: row for row in measure_quick(build, ["accuracy", "reward_mean"])}
     quality = _quality_metric(overall)
     asked = (
         ("label_coverage", "fewest labels"),

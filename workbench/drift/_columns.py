@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from workbench.configuration import load
 from workbench.drift._chunks import RELATION
 from workbench.drift._distances import OF_CELLS, OF_NUMBERS
 from workbench.engine import identifier
@@ -95,7 +96,8 @@ def columns_of(
         return tuple(found)
 
     inputs: list[Column] = []
-    if "features" in schema:
+    # Without any in the configuration the column is there, and is always NULL.
+    if "features" in schema and load(build.project_dir).inferences.features:
         inputs = [
             column(f"features.{field}", ("jensen_shannon",), f"features.{identifier(field)}")
             for field, dtype in schema["features"].items()
@@ -111,10 +113,15 @@ def columns_of(
 
 def _with_values(build: Build, columns: tuple[Column, ...]) -> tuple[Column, ...]:
     """Without those that are NULL in every row."""
-    counts = ", ".join(f"count({c.sql}) AS {identifier(str(i))}" for i, c in enumerate(columns))
-    source = build.narrowest(RELATION, *(c.sql for c in columns))
-    (row,) = build.arrow(f"SELECT {counts} FROM {source}").to_pylist()
-    return tuple(c for i, c in enumerate(columns) if row[str(i)])
+    counts: dict[str, int] = {}
+    # Together they would all be read as the widest of them is.
+    for wide in (False, True):
+        part = [c for c in columns if c.sql.startswith("features.") is wide]
+        if part:
+            source = build.narrowest(RELATION, *(c.sql for c in part))
+            listed = ", ".join(f"count({c.sql}) AS {identifier(c.name)}" for c in part)
+            counts |= build.arrow(f"SELECT {listed} FROM {source}").to_pylist()[0]
+    return tuple(c for c in columns if counts[c.name])
 
 
 def attribution_means(rows: Scratch, name: str) -> dict[str, dict[int, dict[str, Any]]]:

@@ -23,10 +23,11 @@ from workbench.errors import NotFoundError, QueryError, WorkbenchError
 from workbench.guide import Guide
 from workbench.macros import macros as views
 from workbench.measure import RELATION as RELATION
-from workbench.measure import measure, rows_query
+from workbench.measure import rows_query
 from workbench.metrics import evaluate, metrics, parse_calls
 from workbench.query import Build, open_build, read_manifest
 from workbench.reliability import reliability
+from workbench.state import measure_quick
 
 HEADLINE = ("accuracy", "brier_score", "ece", "reward_mean", "label_coverage", "selection_rate")
 #: Groups that a chart shows at most.
@@ -158,7 +159,7 @@ def measured(
     ``reason``.
     """
     key = f"{source.expression(by)}::VARCHAR" if by else None
-    found = measure(source, names, [key] if key else [], condition)
+    found = measure_quick(source, names, [key] if key else [], condition)
     return [{**row, "group": row["by"].get(key)} for row in found]
 
 
@@ -215,23 +216,30 @@ def calibration(source: Build, condition: str | None) -> list[dict[str, Any]]:
 def group_columns(source: Build) -> list[str]:
     """Columns and struct fields that have few enough values to group by, as SQL."""
     candidates = ["model_version"]
+    without = () if load(source.project_dir).inferences.features else ("features",)
     for name, kind in source.columns(RELATION).items():
+        if name in without:
+            continue
         if kind in ("VARCHAR", "BOOLEAN", "INTEGER", "BIGINT"):
             candidates.append(_sql_name(name))
         elif kind.startswith("STRUCT(") and not kind.endswith("[]"):
-            struct = source.arrow(f"SELECT {_sql_name(name)} FROM {RELATION} LIMIT 0")
             candidates += [
-                f"{_sql_name(name)}.{_sql_name(field.name)}"
-                for field in struct.schema.field(0).type
-                if not pa.types.is_nested(field.type) and not pa.types.is_floating(field.type)
+                f"{_sql_name(name)}.{_sql_name(field)}"
+                for field, of in engine.dtype(kind).items()
+                if not of.is_nested() and not of.is_floating()
             ]
     texts = {"input", "output", "reasoning", "params", "metadata", "tool_calls", "request_id"}
     candidates = [name for name in dict.fromkeys(candidates) if name not in texts]
-    counted = ", ".join(
-        f"approx_count_distinct({name}) AS c{i}" for i, name in enumerate(candidates)
-    )
-    found = source.arrow(f"SELECT {counted} FROM (FROM {RELATION} LIMIT 50000)").to_pylist()[0]
-    few = [name for i, name in enumerate(candidates) if 0 < found[f"c{i}"] <= MOST_GROUPS * 3 // 4]
+    narrow = source.columns(RELATION, narrow=True)
+    found: dict[str, int] = {}
+    # Together they would all be read from the lake.
+    for relation, which in ((f"narrow.{RELATION}", True), (RELATION, False)):
+        part = [c for c in candidates if (c.partition(".")[0].strip('"') in narrow) is which]
+        listed = ", ".join(f"approx_count_distinct({c}) AS {engine.identifier(c)}" for c in part)
+        if part:
+            rows = f"SELECT {listed} FROM (FROM {relation} LIMIT 50000)"
+            found |= source.arrow(rows).to_pylist()[0]
+    few = [name for name in candidates if 0 < found[name] <= MOST_GROUPS * 3 // 4]
     times = ["date_trunc('week', ts)::DATE", "date_trunc('month', ts)::DATE"]
     return [*few, *(times if span(source)["first"] is not None else [])] or ["'all'"]
 
