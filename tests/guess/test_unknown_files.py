@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from tests.importers import otlp_files as otlp
 from workbench.errors import DataError, NotFoundError
 
 from .conftest import Proposal, write_csv, write_jsonl
@@ -421,3 +422,19 @@ def test_unusable_paths_say_what_to_do(propose: Propose, tmp_path: Path) -> None
         assert caught.value.hint
     with pytest.raises(DataError):
         propose([], good)
+
+
+def test_an_export_goes_before_what_lies_beside_it(propose: Propose, tmp_path: Path) -> None:
+    spans = [
+        otlp.span(n, {"gen_ai.request.model": "m", "gen_ai.completion": prose(n),
+                      "trace.annotations.0.annotation.name": "solved",
+                      "trace.annotations.0.annotation.score": n % 2})
+        for n in range(1, 9)
+    ]  # fmt: skip
+    otlp.write(tmp_path / "traces.jsonl", otlp.traces(*spans))
+    beside = [{"input": prose(n), "output": prose(n + 1), "model": "m"} for n in range(20)]
+    write_jsonl(tmp_path / "prompts.jsonl", beside)
+    found = propose(tmp_path, tmp_path)
+    assert [found.config[table]["format"] for table in ("inferences", "feedback")] == ["otlp"] * 2
+    assert not found.asks("inferences.source")
+    assert "prompts.jsonl is not used." in found.guess.notes

@@ -85,6 +85,9 @@ def assign(inferences: Sequence[Sample], feedback: Sequence[Sample]) -> Roles:
     called = inferences[0] if len(inferences) == 1 else None
     if called is None:
         logs = [sample for sample in others if is_inferences(sample)] or others
+        # What a system exported is told by its contents; what lies beside it only looks alike.
+        exported = [sample for sample in logs if sample.group.vendor]
+        logs = exported if len(exported) == 1 else logs
         linked = [s for s in logs if judged is not None and _linked(join(s, judged), s)]
         best = linked or logs
         if len(best) == 1:
@@ -108,7 +111,7 @@ def assign(inferences: Sequence[Sample], feedback: Sequence[Sample]) -> Roles:
                 f"{sample.group.title} has one row per inference by {lookup.key}: it becomes the "
                 f"context {lookup.name}."
             )
-        elif is_inferences(sample):
+        elif is_inferences(sample) and not called.group.vendor:
             questions.append(
                 f"inferences.source: {sample.group.title} looks like inferences too, but no "
                 "feedback refers to it. Shall it be added to the source?"
