@@ -154,9 +154,20 @@ def reader(connection: duckdb.DuckDBPyConnection, sql: str) -> pa.RecordBatchRea
     Another statement on the same cursor would end the stream without an error, so the cursor
     belongs to the returned reader alone.
     """
-    cursor = connection.cursor()
-    progress.attach(cursor)
-    return cursor.execute(sql).to_arrow_reader(BATCH_ROWS)
+    return connection.cursor().execute(sql).to_arrow_reader(BATCH_ROWS)
+
+
+def counted(read: pa.RecordBatchReader, total: int) -> pa.RecordBatchReader:
+    """A reader of `total` rows, each batch of which is a part of the step that runs."""
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        done = 0
+        for batch in read:
+            yield batch
+            done += batch.num_rows
+            progress.part(done, total)
+
+    return pa.RecordBatchReader.from_batches(read.schema, progress.carried(batches()))
 
 
 def scalar(connection: duckdb.DuckDBPyConnection, sql: str) -> Any:

@@ -11,12 +11,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from contextvars import ContextVar
+from contextvars import ContextVar, copy_context
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     import duckdb
+
+T = TypeVar("T")
 
 #: Seconds between two looks at a run.
 PERIOD = 0.1
@@ -249,6 +251,18 @@ def advance(*, rows: int = 0, bytes: int = 0) -> None:
             stage.rows = (stage.rows or 0) + rows
         if bytes:
             stage.bytes = (stage.bytes or 0) + bytes
+
+
+def carried(items: Iterator[T]) -> Iterator[T]:
+    """The same items, which say their progress even where a library's own thread asks for them."""
+    context = copy_context()
+
+    def each() -> Iterator[T]:
+        with suppress(StopIteration):
+            while True:
+                yield context.run(next, items)
+
+    return each()
 
 
 def _stage() -> Stage | None:

@@ -7,9 +7,11 @@ import os
 import pty
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from tests.cli.conftest import Run
@@ -108,6 +110,26 @@ def test_the_engine_says_how_far_a_query_is_on_a_locked_connection_too(
         assert 0 < fraction < 1
     # What is looked at after its connection was closed ends no run.
     assert shown.stages[-1].fraction == fraction
+
+
+def test_rows_that_another_thread_reads_are_counted(shown: progress.Run) -> None:
+    table = pa.table({"n": list(range(10))})
+    progress.begin("read", steps=1)
+    progress.step()
+    reader = engine.counted(
+        pa.RecordBatchReader.from_batches(table.schema, table.to_batches(4)), 10
+    )
+    stage = shown.stages[-1]
+    seen = []
+
+    def read() -> None:
+        seen.extend((batch.num_rows, stage.fraction) for batch in reader)
+
+    thread = threading.Thread(target=read)
+    thread.start()
+    thread.join()
+    assert seen == [(4, 0.0), (4, 0.4), (2, 0.8)]
+    assert stage._part == (10, 10)
 
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="Linux says what a peak was")

@@ -159,7 +159,7 @@ def _counted(reader: pa.RecordBatchReader) -> pa.RecordBatchReader:
             progress.advance(rows=batch.num_rows)
             yield batch
 
-    return pa.RecordBatchReader.from_batches(reader.schema, batches())
+    return pa.RecordBatchReader.from_batches(reader.schema, progress.carried(batches()))
 
 
 def _check(kind: Format, fmt: str, target: Path, force: bool) -> None:

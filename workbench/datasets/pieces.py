@@ -59,7 +59,7 @@ def stream(connection: duckdb.DuckDBPyConnection, sql: str, rows: int) -> pa.Rec
     It runs on the connection itself, whose temporary tables no cursor of it would see: until the
     stream is read to its end nothing else may run there.
     """
-    numbers = pieces(connection)
+    numbers = progress.carried(pieces(connection))
     next(numbers)
     first = connection.execute(sql).to_arrow_reader(rows)
 

@@ -183,7 +183,7 @@ def commit_rows(commit: Commit) -> int:
     )
     commit.lake.append(
         commit.table,
-        engine.reader(commit.connection, rows),
+        engine.counted(engine.reader(commit.connection, rows), total),
         transactions=commit.transactions(commit.table),
     )
     return total
