@@ -4,11 +4,11 @@
 #   make test    install what the tests need, Chromium included, and run all of them
 #
 # Others: make lint, make check (lint and test), make serve, make fuzz, make feast, make oracles, make readback,
-# make vendors, make clean.
+# make vendors, make cluster, make clean.
 # PROJECT=dir is the project that `make serve` shows; PYTEST_ARGS goes to pytest.
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve test lint check docs fuzz feast oracles readback vendors chromium clean
+.PHONY: help install demo serve test lint check docs fuzz feast oracles readback vendors cluster chromium java clean
 
 VENV ?= .venv
 PROJECT ?= data/demo
@@ -113,6 +113,14 @@ vendors: $(VENV)/.test
 	@$(VENV)-vendors/bin/python -m pip --disable-pip-version-check -qq install --no-deps --group mlflow
 	WORKBENCH_VENDORS=$(abspath $(VENV)-vendors) $(PY) -m pytest tests/vendors $(PYTEST_ARGS)
 
+# Builds on a real Spark cluster, of which a worker is killed, and compares every table. ROWS=1000000 for more.
+ROWS ?= 100000
+cluster: $(VENV)/.test java
+	@$(MAKE) --no-print-directory VENV=$(VENV)-cluster $(VENV)-cluster/.created
+	@$(VENV)-cluster/bin/python -m pip --disable-pip-version-check -qq install --group cluster
+	WORKBENCH_SPARK=$(abspath $(VENV)-cluster) WORKBENCH_CLUSTER_ROWS=$(ROWS) \
+		$(PY) -m pytest tests/spark -m cluster $(PYTEST_ARGS)
+
 # The references that are made from the contract and from the command line.
 docs: $(VENV)/.installed
 	$(PY) docs/generate.py
@@ -121,6 +129,10 @@ docs: $(VENV)/.installed
 chromium:
 	@sh .ci/chromium.sh
 
+# Spark runs in a JVM. Where there is none and none can be installed, the cluster's test is skipped.
+java:
+	@sh .ci/java.sh
+
 clean:
-	rm -rf $(VENV) $(VENV)-feast $(VENV)-oracles $(VENV)-readback $(VENV)-vendors .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis \
+	rm -rf $(VENV) $(VENV)-feast $(VENV)-oracles $(VENV)-readback $(VENV)-vendors $(VENV)-cluster .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis \
 		build dist test-results data/demo

@@ -16,6 +16,7 @@ ALLOWED: tuple[tuple[str, str], ...] = (
     (r"Feast is not installed", "wants another pandas; .ci/run calls make feast"),
     (r"\S+ is not installed: make oracles", "only compared with; .ci/run calls make oracles"),
     (r"\S+ is not installed: make readback", "only reads exports; .ci/run calls make readback"),
+    (r"environment of Spark is absent", "runs a cluster; .ci/run calls make cluster"),
     (r"environment of other systems is absent", "runs other programs; .ci/run calls make vendors"),
 )
 

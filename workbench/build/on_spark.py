@@ -54,12 +54,15 @@ class Spark:
         The project's state folder.
     folder
         Where the tables of the build go, relative to `state`.
+    counts
+        Whether the server can count rows while they are written.
     """
 
     session: Any
     backend: Any
     state: Path
     folder: str
+    counts: bool
     _held: set[str] = field(default_factory=set, repr=False)
 
     @property
@@ -113,7 +116,7 @@ class Spark:
         return self.backend.table(_plain(name))
 
     def _read(self, name: str, place: Path) -> None:
-        rows = self.session.read.parquet(place.as_uri())
+        rows = self.session.read.parquet(f"file://{place}")
         rows.createOrReplaceTempView(_plain(name))
 
     def _view(self, name: str, sql: str) -> ir.Table:
@@ -130,8 +133,8 @@ class Spark:
         # Another of the same name may be what this one is read from, until it is there.
         number = len(list(self._scratch.glob(f"{table}*"))) if not lasting else 0
         place = place if lasting else place.with_name(f"{table}-{number}")
-        rows = self.session.sql(sql)
-        rows.write.parquet(place.as_uri())
+        rows, counted = self._counted(self.session.sql(sql))
+        rows.write.parquet(f"file://{place}")
         if not any(place.glob("*.parquet")):
             # Of no rows some servers write no file.
             place.mkdir(parents=True, exist_ok=True)
@@ -144,8 +147,23 @@ class Spark:
         self._read(name, place)
         self._held.add(name)
         written = f"read_parquet({located(files)}, hive_partitioning = false)"
+        here = engine.scalar(compiled.connection, f"SELECT count(*) FROM {written}")
+        if counted is not None and counted.get["n"] != here:
+            raise DataError(
+                f"Spark wrote {counted.get['n']:,} rows of {name}, and {here:,} of them are here.",
+                f"Every worker must see {self.state} under this path, and write to it.",
+            )
         self._replace(compiled.connection, name, f"VIEW {quoted(name)} AS FROM {written}")
         return self.backend.table(_plain(name))
+
+    def _counted(self, rows: Any) -> tuple[Any, Any]:
+        """Rows that are counted where they are made, and their number; None if that is unknown."""
+        if not self.counts:
+            return rows, None
+        from pyspark.sql import Observation, functions
+
+        counted = Observation("rows")
+        return rows.observe(counted, functions.count(functions.lit(1)).alias("n")), counted
 
     def _replace(self, connection: duckdb.DuckDBPyConnection, name: str, made: str) -> None:
         """Make a relation of DuckDB, whatever kind the one was that has its name."""
@@ -191,7 +209,13 @@ def joining(compiled: Parts, remote: str | None, state: Path, folder: str) -> It
     try:
         for key, value in _SETTINGS.items():
             session.conf.set(key, value)
-        spark = Spark(session=session, backend=engine.spark(session), state=state, folder=folder)
+        spark = Spark(
+            session=session,
+            backend=engine.spark(session),
+            state=state,
+            folder=folder,
+            counts=_counts(session),
+        )
         yield replace(compiled, elsewhere=spark.run)
     finally:
         session.stop()
@@ -227,6 +251,19 @@ def check(remote: str) -> None:
         raise ConfigError(
             f"No Spark Connect server answers at {host}:{port}: {error.strerror or error}.", _HINT
         ) from error
+
+
+def _counts(session: Any) -> bool:
+    """Whether the server can count rows on their way; Sail cannot yet."""
+    from pyspark.errors import PySparkException
+    from pyspark.sql import Observation, functions
+
+    counted = Observation("probe")
+    try:
+        session.range(3).observe(counted, functions.count(functions.lit(1)).alias("n")).collect()
+    except PySparkException:
+        return False
+    return bool(counted.get["n"] == 3)
 
 
 @contextmanager
