@@ -51,11 +51,16 @@ class Scope:
 
     tables: Mapping[str, ir.Table]
     run: Callable[[str], object]
-    _make: Callable[[str, ir.Table | None, str, str], ir.Table]
+    _make: Callable[[str, ir.Table | None, str, str, Sequence[str]], ir.Table]
     variable: Callable[[str, str], ir.Value] = engine.variable
 
     def make(
-        self, name: str, expression: ir.Table | None, query: str = "{}", kind: str = "TABLE"
+        self,
+        name: str,
+        expression: ir.Table | None,
+        query: str = "{}",
+        kind: str = "TABLE",
+        empty: Sequence[str] = (),
     ) -> ir.Table:
         """Make a table of schema ``narrow``, or a temporary one where `name` has no schema.
 
@@ -69,8 +74,10 @@ class Scope:
             What is made of them in SQL of DuckDB, where they stand as ``{}``.
         kind
             ``TABLE``, or ``VIEW`` for what is read once.
+        empty
+            Columns of a table that are known to hold no value.
         """
-        return self._make(name, expression, query, kind)
+        return self._make(name, expression, query, kind, empty)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,12 +161,19 @@ class Parts:
             self.connection.execute(sql)
             statements.append(sql)
 
-        def make(name: str, expression: ir.Table | None, query: str, kind: str) -> ir.Table:
-            kind = kind if "." in name else f"OR REPLACE TEMP {kind}"
+        def make(
+            name: str, expression: ir.Table | None, query: str, kind: str, empty: Sequence[str]
+        ) -> ir.Table:
             sql = query
             if expression is not None:
                 sql = query.replace("{}", engine.sql_of(expression))
-            run(f"CREATE {kind} {quoted(name)} AS {sql}")
+            if empty:
+                made = engine.table_statements(self.connection, quoted(name), sql, empty)
+            else:
+                kind = kind if "." in name else f"OR REPLACE TEMP {kind}"
+                made = [f"CREATE {kind} {quoted(name)} AS {sql}"]
+            for statement in made:
+                run(statement)
             return self.open(name)
 
         tables = {name: self.open(name) for name in reads}

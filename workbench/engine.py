@@ -200,6 +200,55 @@ def insert(
         connection.execute(f"INSERT INTO {relation} SELECT * FROM rows_to_insert")
 
 
+def empty_columns(
+    connection: duckdb.DuckDBPyConnection, relation: str, names: Iterable[str]
+) -> tuple[str, ...]:
+    """Which of the columns called `names` hold no value in any row of a relation."""
+    left = tuple(names)
+    # Nearly all that have a value have one in the first rows.
+    for rows in (f"(FROM {relation} LIMIT 1000)", relation):
+        if left:
+            counted = ", ".join(f"count({identifier(name)})" for name in left)
+            found = connection.execute(f"SELECT {counted} FROM {rows}").fetchone() or ()
+            left = tuple(name for name, n in zip(left, found, strict=True) if not n)
+    return left
+
+
+def table_statements(
+    connection: duckdb.DuckDBPyConnection, name: str, query: str, empty: Iterable[str]
+) -> list[str]:
+    """SQL that makes a table of `query`, whose columns in `empty` hold no value.
+
+    Those are read like the others and cannot be written; to store sixty of them takes as long as
+    to store all that a log has. What can be written is `stored_columns`.
+    """
+    none = set(empty)
+    columns = connection.execute(f"SELECT * FROM ({query}) LIMIT 0").description or []
+    if none.isdisjoint(column[0] for column in columns):
+        return [f"CREATE TABLE {name} AS {query}"]
+    declared = ", ".join(
+        f"{identifier(column)} {dtype}" + " AS (NULL) VIRTUAL" * (column in none)
+        for column, dtype, *_ in columns
+    )
+    listed = ", ".join(identifier(column[0]) for column in columns if column[0] not in none)
+    return [
+        f"CREATE TABLE {name} ({declared})",
+        f"INSERT INTO {name} ({listed}) SELECT {listed} FROM ({query})",
+    ]
+
+
+def stored_columns(
+    connection: duckdb.DuckDBPyConnection, table: str, *, database: str | None = None
+) -> dict[str, bool]:
+    """Whether each column of a table of schema ``narrow`` is stored, or empty; none of a view."""
+    rows = connection.execute(
+        "SELECT column_name, column_default IS NULL FROM duckdb_columns() "
+        f"WHERE database_name = coalesce({literal(database)}, current_database()) "
+        f"AND schema_name = 'narrow' AND table_name = {literal(table)}"
+    ).fetchall()
+    return dict(rows)
+
+
 def backend(connection: duckdb.DuckDBPyConnection) -> ibis.backends.duckdb.Backend:
     """Wrap a connection for Ibis. One backend per thread; never while a stream is read from it."""
     import ibis

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import ibis
 import ibis.expr.types as ir
@@ -11,6 +11,16 @@ from workbench import formulas
 
 #: Bins of ``prob_bin``.
 PROB_BINS = 10
+
+
+#: What each column that `uncertainty` adds is made of; of nothing it is NULL.
+MADE_OF: Mapping[str, Sequence[str]] = {
+    **dict.fromkeys(("least_confidence", "margin", "entropy"), ("probabilities", "confidence")),
+    **dict.fromkeys(("mutual_information", "vote_entropy", "disagreement"), ("ensemble",)),
+    **dict.fromkeys(
+        ("sum_logprob", "mean_logprob", "min_logprob", "perplexity"), ("token_logprobs",)
+    ),
+}
 
 
 def uncertainty(inferences: ir.Table) -> ir.Table:
@@ -105,6 +115,24 @@ def with_labels(
     inferences = inferences.mutate(__unlabelled=unlabelled)
     facts = labels.rename({"__id": "request_id", "label_kind": "kind"})
     joined = inferences.left_join(facts, inferences["request_id"] == facts["__id"])
+    joined = joined.mutate(
+        __unlabelled=joined["__id"].isnull().ifelse(joined["__unlabelled"], None)
+    )
+    joined = joined.drop("__id")
+    return labelled(joined, positive_class=positive_class, classes=classes)
+
+
+def labelled(joined: ir.Table, *, positive_class: str, classes: Sequence[str] = ()) -> ir.Table:
+    """`with_labels` of inferences to which the labels are joined already.
+
+    Parameters
+    ----------
+    joined
+        Inferences with the columns of labels, whose ``kind`` is called ``label_kind``, and
+        ``__unlabelled``: why there is no label, NULL where there is one.
+    positive_class, classes
+        As of `with_labels`.
+    """
     positive = formulas.canonical(ibis.literal(positive_class))
     predicted = formulas.canonical(joined["prediction"])
     correct = ibis.ifelse(
@@ -130,15 +158,18 @@ def with_labels(
         positive=is_positive,
         calibration_p=ibis.coalesce(joined["score"], joined["confidence"]),
         calibration_y=outcome.cast("float64"),
-        label_reason=ibis.ifelse(
-            joined["__id"].isnull(), joined["__unlabelled"], joined["label_reason"]
-        ),
+        label_reason=ibis.coalesce(joined["__unlabelled"], joined["label_reason"]),
         n_feedback=joined["n_feedback"].fill_null(0),
         n_raters=joined["n_raters"].fill_null(0),
     )
     return joined.mutate(
         prob_bin=formulas.bin_index(joined["calibration_p"], PROB_BINS).cast("int32")
-    ).drop("__id", "__unlabelled", "label_kind")
+    ).drop("__unlabelled", "label_kind")
+
+
+def event_column(name: str, enriched: ir.Table) -> str:
+    """What an event's column is called beside those of the inference that it judges."""
+    return f"feedback_{name}" if name in enriched.columns and name != "reward" else name
 
 
 def feedback_view(events: ir.Table, attribution: ir.Table, enriched: ir.Table) -> ir.Table:
@@ -159,11 +190,7 @@ def feedback_view(events: ir.Table, attribution: ir.Table, enriched: ir.Table) -
         One row per attributed event. An event's column that is called like an inference's gets
         the prefix ``feedback_``.
     """
-    own = {
-        (f"feedback_{name}" if name in enriched.columns and name != "reward" else name): name
-        for name in events.columns
-        if name != "request_id"
-    }
+    own = {event_column(n, enriched): n for n in events.columns if n != "request_id"}
     found = attribution.filter(attribution["status"] == "attributed").drop("status")
     found = found.rename({"__event": "feedback_id", "__found": "request_id"}).drop("reason")
     joined = events.select(**{new: events[old] for new, old in own.items()})

@@ -200,6 +200,8 @@ def _make(
     """
     connection = engine.connect(temp=project.state / "tmp")
     try:
+        # Tables have no order, and to keep one takes memory and waits for the slowest thread.
+        connection.execute("SET preserve_insertion_order = false")
         compiled = Parts(
             connection=connection,
             backend=engine.backend(connection),

@@ -44,16 +44,19 @@ def add(compiled: Parts, project: Project, table: LakeTable) -> None:
     """
     made = _pinned(project)
     if not made:
-        compiled.run(_without, ["enriching"])
+        stored = engine.stored_columns(compiled.connection, "inferences")
+        empty = [name for name, held in stored.items() if not held]
+        compiled.run(_without, ["enriching"], empty=empty)
         return
     connection, backend = compiled.connection, compiled.backend
     fitted = _applied(connection, backend, project, table, made, backend.table("enriching"))
     connection.execute(f"CREATE TABLE {_MADE} AS {engine.sql_of(fitted.drop(*_PRIVATE))}")
 
 
-def _without(scope: Scope) -> None:
+def _without(scope: Scope, *, empty: Sequence[str]) -> None:
     enriched = scope.tables["enriching"]
-    scope.make(_MADE, _completed(enriched, enriched.columns).drop(*_PRIVATE))
+    fitted = _completed(enriched, enriched.columns).drop(*_PRIVATE)
+    scope.make(_MADE, fitted, empty=[*empty, *_declared()])
 
 
 _MADE = "narrow.enriched_inferences"

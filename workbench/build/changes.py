@@ -155,7 +155,19 @@ def merge(
         others = [c for c in {**before, **now} if before.get(c) != now.get(c)]
         raise Unable(f"{others[0]} of {name} is another column now")
     connection.execute(f"DELETE FROM build.narrow.{name} WHERE {key} IN (SELECT {key} FROM {old})")
-    connection.execute(f"INSERT INTO build.narrow.{name} BY NAME FROM narrow.{name} WHERE {new}")
+    kept = _stored(connection, name)
+    connection.execute(f"INSERT INTO build.narrow.{name} BY NAME {kept} WHERE {new}")
+
+
+def _stored(connection: duckdb.DuckDBPyConnection, name: str) -> str:
+    """SQL of ``narrow.NAME`` without the columns that the build does not store."""
+    stored = engine.stored_columns(connection, name, database="build")
+    empty = [column for column, held in stored.items() if not held]
+    filled = sorted({*empty} - {*engine.empty_columns(connection, f"narrow.{name}", empty)})
+    if filled:
+        raise Unable(f"{filled[0]} of {name} held nothing, and is not stored")
+    without = f" EXCLUDE ({', '.join(map(engine.identifier, empty))})" if empty else ""
+    return f"SELECT *{without} FROM narrow.{name}"
 
 
 def inferences(

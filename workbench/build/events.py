@@ -19,6 +19,9 @@ from workbench.project import Project, Signal
 #: Feedback columns that are long: kept in the lake only and joined late, by row.
 WIDE_FEEDBACK = ("corrected_output", "comment", "tags", "metadata", "raw")
 REFUSED = "narrow.refused"
+#: Rows from which on columns without any value are not stored. A value that comes later cannot be
+#: put in, so that all is built anew, and for fewer rows they cost nothing.
+MANY = 100_000
 
 
 def readings(
@@ -78,7 +81,7 @@ def inferences(compiled: Parts, rows: str) -> None:
         f"INSERT INTO {REFUSED} SELECT request_id, 'inferences', 'duplicate', 'request_id', "
         "content, source_file, source_row, NULL FROM losers"
     )
-    compiled.run(parts.inferences, ["received"])
+    compiled.run(parts.inferences, ["received"], empty=_empty(connection, "received"))
 
 
 def feedback(compiled: Parts, project: Project, rows: str) -> None:
@@ -113,10 +116,17 @@ def feedback(compiled: Parts, project: Project, rows: str) -> None:
         own=tuple(dict.fromkeys(("positive", "corrected_output", *kept))),
     )
     _sort_out(connection, rows)
-    connection.execute(
-        "CREATE TABLE narrow.feedback AS SELECT * EXCLUDE (is_spam, is_bad) FROM scored "
-        "ANTI JOIN sorted_out USING (row_id)"
-    )
+    empty = _empty(connection, "scored")
+    query = "SELECT * EXCLUDE (is_spam, is_bad) FROM scored ANTI JOIN sorted_out USING (row_id)"
+    for statement in engine.table_statements(connection, "narrow.feedback", query, empty):
+        connection.execute(statement)
+
+
+def _empty(connection: duckdb.DuckDBPyConnection, relation: str) -> tuple[str, ...]:
+    """Columns that need not be stored."""
+    if engine.scalar(connection, f"SELECT count(*) FROM {relation}") < MANY:
+        return ()
+    return engine.empty_columns(connection, relation, engine.columns_of(connection, relation))
 
 
 def aliases(

@@ -74,7 +74,9 @@ class Spark:
     ) -> None:
         """Run a part; see `workbench.compiled.Parts.elsewhere`."""
 
-        def make(name: str, expression: ir.Table | None, query: str, kind: str) -> ir.Table:
+        def make(
+            name: str, expression: ir.Table | None, query: str, kind: str, _: Sequence[str]
+        ) -> ir.Table:
             if expression is None:
                 self._replace(compiled.connection, name, f"TABLE {quoted(name)} AS {query}")
                 self._held.discard(name)

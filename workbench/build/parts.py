@@ -21,15 +21,24 @@ from workbench.engine import identifier
 from workbench.project import Signal
 
 
-def inferences(scope: Scope) -> None:
-    """Make ``narrow.inferences`` of what is ``received`` without the ``losers``."""
+def inferences(scope: Scope, *, empty: Sequence[str]) -> None:
+    """Make ``narrow.inferences`` of what is ``received`` without the ``losers``.
+
+    The columns of ``received`` that are called `empty` hold nothing.
+    """
     winners = enrich.uncertainty(scope.tables["received"])
     winners = winners.mutate(n_choices=winners["choices"].length())
     narrow = [name for name in winners.columns if name not in contract.WIDE_COLUMNS]
+    derived = {**enrich.MADE_OF, "n_choices": ("choices",)}
     scope.make(
         "narrow.inferences",
         winners.select(*narrow),
         "SELECT * FROM ({}) ANTI JOIN losers USING (row_id)",
+        empty=[
+            name
+            for name in narrow
+            if name in empty or (name in derived and set(derived[name]) <= set(empty))
+        ],
     )
 
 
@@ -231,24 +240,27 @@ def enriching(
         lambda t: t["request_id"].notnull() & ~t["retracted"]
         & (t["reward"].notnull() | t["class"].notnull())
     ).select(__touched="request_id").distinct()  # fmt: skip
-    rows = rows.left_join(touched, rows["request_id"] == touched["__touched"])
     logged = (tables[f"narrow.{name}"] for name in ("feedback", "attribution", "credits"))
     counts = enrich.event_counts(*logged).rename(__judged="request_id")
-    rows = rows.left_join(counts, rows["request_id"] == counts["__judged"])
-    rows = rows.mutate(n_events=rows["n_events"].fill_null(0)).drop("__judged")
+    labels = tables["narrow.labels"].rename({"__labelled": "request_id", "label_kind": "kind"})
+    # What is known of the few that were judged is joined to all of them once.
+    judged = counts.select(__id="__judged").union(
+        touched.select(__id="__touched"), labels.select(__id="__labelled"), distinct=True
+    )
+    judged = judged.left_join(counts, judged["__id"] == counts["__judged"])
+    judged = judged.left_join(touched, judged["__id"] == touched["__touched"])
+    judged = judged.left_join(labels, judged["__id"] == labels["__labelled"])
+    rows = rows.left_join(judged, rows["request_id"] == judged["__id"])
     reason = ibis.cases(
+        (rows["__labelled"].notnull(), ibis.null("string")),
         (rows["__touched"].isnull(), "no_feedback"),
         (rows["ts"].isnull(), "no_clock" if waits else "not_deciding"),
         else_="not_mature" if waits else "not_deciding",
     )
-    enriched = enrich.with_labels(
-        rows,
-        tables["narrow.labels"],
-        positive_class=positive_class,
-        unlabelled=reason,
-        classes=classes,
-    )
-    scope.make("enriching", enriched.drop("__touched"), kind=kind)
+    rows = rows.mutate(n_events=rows["n_events"].fill_null(0), __unlabelled=reason)
+    rows = rows.drop("__id", "__judged", "__touched", "__labelled")
+    enriched = enrich.labelled(rows, positive_class=positive_class, classes=classes)
+    scope.make("enriching", enriched, kind=kind)
 
 
 def beside_contexts(scope: Scope, *, names: Sequence[str]) -> None:
@@ -260,8 +272,16 @@ def beside_contexts(scope: Scope, *, names: Sequence[str]) -> None:
     scope.make("narrow.contexts", rows.drop("row_id"))
 
 
-def judgements(scope: Scope) -> None:
-    """Make ``narrow.enriched_feedback``."""
+def judgements(
+    scope: Scope, *, empty: Sequence[str] = (), empty_events: Sequence[str] = ()
+) -> None:
+    """Make ``narrow.enriched_feedback``.
+
+    Parameters
+    ----------
+    empty, empty_events
+        The columns of ``narrow.enriched_inferences`` and of ``narrow.feedback`` that hold nothing.
+    """
     tables = scope.tables
     rewards = tables["rewarded"].filter(lambda t: t["main"])
     rewards = rewards.select(__event="feedback_id", __reward="reward")
@@ -270,7 +290,8 @@ def judgements(scope: Scope) -> None:
     events = events.mutate(reward=events["__reward"]).drop("__event", "__reward", "ingest_id")
     enriched = tables["narrow.enriched_inferences"]
     view = enrich.feedback_view(events, tables["narrow.attribution"], enriched)
-    scope.make("narrow.enriched_feedback", view)
+    none = {enrich.event_column(name, enriched) for name in empty_events} | {*empty}
+    scope.make("narrow.enriched_feedback", view, empty=sorted(none - {"reward"}))
 
 
 def traces(scope: Scope) -> None:

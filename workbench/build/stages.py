@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from workbench import engine
 from workbench.build import artefacts, events, parts
 from workbench.build.names import joined
 from workbench.build.sources import LakeTable
@@ -91,4 +92,14 @@ def traces(compiled: Parts) -> None:
 def judgements(compiled: Parts) -> None:
     """Make ``narrow.enriched_feedback``."""
     read = ["narrow.feedback", "narrow.attribution", "rewarded"]
-    compiled.run(parts.judgements, ["narrow.enriched_inferences", *read])
+    compiled.run(
+        parts.judgements,
+        ["narrow.enriched_inferences", *read],
+        empty=_empty(compiled, "enriched_inferences"),
+        empty_events=_empty(compiled, "feedback"),
+    )
+
+
+def _empty(compiled: Parts, table: str) -> list[str]:
+    stored = engine.stored_columns(compiled.connection, table)
+    return [name for name, held in stored.items() if not held]
