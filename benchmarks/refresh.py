@@ -25,8 +25,9 @@ import numpy as np
 from benchmarks.end_to_end import world
 from benchmarks.end_to_end.__main__ import Run, measured
 
-_LAST_HOUR = (
-    f"{world.START} + to_microseconds({world.DAYS * world.DAY - world.HOUR})"  # of the world
+_LAST_HOUR, _END = (
+    f"{world.START} + to_microseconds({world.DAYS * world.DAY - before})"
+    for before in (world.HOUR, 0)
 )
 #: The time by which each source's rows are new, and a key by which some of them are late.
 _SOURCES = {
@@ -52,6 +53,7 @@ def split(folder: Path, made: Path) -> None:
         for source, (time, key) in _SOURCES.items():
             late = "false" if key is None else f"hash({key}) % 2000 = 0"
             new = f"({time} >= {_LAST_HOUR} OR {late})"
+            happened = f"{time} < {_END}"
             (folder / source).mkdir(parents=True)
             (folder / "held" / source).mkdir(parents=True)
             files = (
@@ -63,13 +65,11 @@ def split(folder: Path, made: Path) -> None:
                 rows = f"read_parquet('{file}')"
                 for condition, place in ((f"NOT {new}", folder), (new, folder / "held")):
                     target = place / source / f"{file.stem}-{place.name}.parquet"
-                    if connection.execute(
-                        f"SELECT count(*) FROM {rows} WHERE {condition}"
-                    ).fetchone() == (0,):
+                    found = f"FROM {rows} WHERE {condition} AND {happened}"
+                    if connection.execute(f"SELECT count(*) {found}").fetchone() == (0,):
                         continue
                     connection.execute(
-                        f"COPY (SELECT * FROM {rows} WHERE {condition}) TO '{target}' "
-                        "(FORMAT parquet, COMPRESSION zstd)"
+                        f"COPY (SELECT * {found}) TO '{target}' (FORMAT parquet, COMPRESSION zstd)"
                     )
 
 

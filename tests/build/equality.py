@@ -47,8 +47,11 @@ def content(build: Build, relation: str) -> pa.Table:
     return build.arrow(f"SELECT {', '.join(selected)} FROM {relation} ORDER BY {order}")
 
 
-def differences(one: Path, other: Path) -> list[str]:
-    """What differs between the builds in force of two projects; empty when they are equal."""
+def differences(one: Path, other: Path, atol: float = 0.0) -> list[str]:
+    """What differs between the builds in force of two projects; empty when they are equal.
+
+    Doubles may differ by `atol` as well.
+    """
     found = []
     with open_build(one) as left, open_build(other) as right:
         names = {f"narrow.{row['name']}" for row in left.arrow(_TABLES).to_pylist()}
@@ -60,7 +63,7 @@ def differences(one: Path, other: Path) -> list[str]:
                 found.append(f"{relation}: {len(a)} and {len(b)} rows, {a.schema}, {b.schema}")
                 continue
             found += [
-                f"{relation}.{name}" for name in a.column_names if not _same(a[name], b[name])
+                f"{relation}.{name}" for name in a.column_names if not _same(a[name], b[name], atol)
             ]
         for key in ("as_of", "ledger", "status"):
             if left.manifest[key] != right.manifest[key]:
@@ -68,10 +71,10 @@ def differences(one: Path, other: Path) -> list[str]:
     return found
 
 
-def _same(a: pa.ChunkedArray, b: pa.ChunkedArray) -> bool:
+def _same(a: pa.ChunkedArray, b: pa.ChunkedArray, atol: float) -> bool:
     if not pa.types.is_floating(a.type):
         return bool(a.equals(b))
     if not a.is_null().equals(b.is_null()):
         return False
     numbers = (a.drop_null().to_numpy(), b.drop_null().to_numpy())
-    return bool(np.allclose(*numbers, rtol=1e-12, atol=0, equal_nan=True))
+    return bool(np.allclose(*numbers, rtol=1e-12, atol=atol, equal_nan=True))

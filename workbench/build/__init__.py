@@ -10,38 +10,31 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import duckdb
-
-from workbench import __version__, engine, progress, state
+from workbench import __version__, engine, progress
 from workbench import ingest as ingesting
 from workbench.build import (
     artefacts,
-    changes,
-    events,
     ledger,
     macros,
     manifest,
     on_spark,
     refresh,
-    stages,
     views,
+    whole,
 )
-from workbench.build import contexts as build_contexts
 from workbench.build.changes import Unable
 from workbench.build.lock import writing
-from workbench.build.sources import LakeTable, contract_relation, open_table, with_rows_in_place
+from workbench.build.sources import LakeTable, open_table
 from workbench.compiled import Parts
 from workbench.engine import literal
-from workbench.errors import DataError
 from workbench.ingest import commit
 from workbench.ingest.forgotten import FILE as FORGOTTEN
-from workbench.ingest.records import Record, superseded
 from workbench.lake import Lake
 from workbench.project import CONFIG_NAME, Project
 
@@ -208,14 +201,14 @@ def _make(
             file=project.state / "compiled.json",
         )
         if last is not None:
-            _check_files(tables, last)
+            refresh.check_files(tables, last)
             shutil.copyfile(project.state / last["file"], target)
         # A file that is not whole is thrown away: what a log of it would recover is of no use.
         connection.execute(f"ATTACH {literal(str(target))} AS build (RECOVERY_MODE no_wal_writes)")
         connection.execute(f"SET VARIABLE root = {literal(str(project.state) + '/')}")
         register = [(t, r) for t, r, _ in commit.register(connection, Lake(project.state))]
-        anew = partial(_fill, spark=spark, folder=f"builds/{target.stem}")
-        fill = anew if last is None else partial(_refill, last=last)
+        anew = partial(whole.fill, spark=spark, folder=f"builds/{target.stem}")
+        fill = anew if last is None else partial(refresh.refill, last=last)
         horizon, reports, among = fill(compiled, project, tables, register, as_of)
         connection.execute("USE build")
         applied = artefacts.report(connection, project)
@@ -246,159 +239,3 @@ def _make(
         raise
     finally:
         connection.close()
-
-
-_Filled = tuple[str | None, dict[str, Any], dict[str, str] | None]
-
-
-def _fill(
-    compiled: Parts,
-    project: Project,
-    tables: dict[str, LakeTable],
-    register: list[tuple[str, Record]],
-    as_of: str | None,
-    *,
-    spark: str | None,
-    folder: str,
-) -> _Filled:
-    """Make all tables of a build; its ``as_of``, and the reports of its contexts."""
-    connection = compiled.connection
-    progress.begin("sort out", steps=2, connection=connection)
-    connection.execute("USE build")
-    connection.execute("CREATE SCHEMA narrow")
-    _open_in_place(connection, project, tables, register)
-    _readings(connection, register)
-    progress.step()
-    events.inferences(compiled, _received(project, tables["inferences"]))
-    progress.step()
-    events.feedback(compiled, project, _received(project, tables["feedback"]))
-    logged, received = (
-        int(engine.scalar(connection, f"SELECT count(*) FROM narrow.{name}"))
-        for name in ("inferences", "feedback")
-    )
-    progress.advance(rows=logged + received)
-    begin = partial(progress.begin, unit="rows", connection=connection)
-    begin("attribute", total=received, steps=2)
-    events.aliases(connection, project, tables.get("aliases"))
-    with on_spark.joining(compiled, spark, project.state, folder) as joined:
-        progress.step()
-        stages.clocks(joined, project)
-        progress.step()
-        stages.attribute(joined, project)
-        begin("label", total=received, steps=1)
-        progress.step()
-        horizon = _as_of(connection, as_of)
-        lake = tables["inferences"], tables["feedback"]
-        stages.label(joined, project, *lake, clock=horizon is not None)
-        # Each context, and what is made of all of them.
-        begin("enrich", total=logged, steps=len(project.contexts) + 1)
-        reports = build_contexts.join_all(joined, project, tables, horizon)
-        progress.step()
-        stages.enrich(joined, project, tables["inferences"])
-        stages.traces(joined)
-        stages.judgements(joined)
-    state.create(compiled)
-    return horizon, reports, None
-
-
-def _refill(
-    compiled: Parts,
-    project: Project,
-    tables: dict[str, LakeTable],
-    register: list[tuple[str, Record]],
-    as_of: str | None,
-    *,
-    last: dict[str, Any],
-) -> _Filled:
-    """Bring the tables of a copy of the last build up to date; as `_fill`."""
-    connection = compiled.connection
-    progress.begin("attribute", connection=connection)
-    connection.execute("ATTACH ':memory:' AS part")
-    connection.execute("USE part")
-    connection.execute("CREATE SCHEMA narrow")
-    changed = changes.readings(connection, register, superseded([r for _, r in register])[0])
-    fresh = {
-        name: changes.of_new_files(connection, tables[name], last["lake"][name])
-        for name in ("inferences", "feedback")
-    }
-    new = changed.get("inferences", changes.NONE).new
-    _open_in_place(connection, project, fresh, register, tables["quarantine"], new)
-    _open_in_place(connection, project, tables, register)
-    _readings(connection, register)
-    run = refresh.Refresh(
-        compiled=compiled,
-        project=project,
-        tables=tables,
-        fresh=fresh,
-        changed=changed,
-        last_as_of=last["as_of"],
-        last_reports=last["status"]["contexts"],
-    )
-    refresh.logs(run)
-    progress.begin("enrich", connection=connection)
-    with refresh.using(connection, "build"):
-        horizon = _as_of(connection, as_of)
-    refresh.rows(run, horizon)
-    reports = refresh.enriched(run, horizon)
-    connection.execute("USE build")
-    refresh.clear(connection)
-    return horizon, reports, {"request_id": "old_ids", "feedback_id": "shown"}
-
-
-def _check_files(tables: Mapping[str, LakeTable], last: Mapping[str, Any]) -> None:
-    """Whether the lake still has the files that the last build was made of."""
-    before = last["lake"]
-    for name, table in tables.items():
-        if not set(before.get(name, [])) <= set(table.files):
-            raise Unable(f"rows of {name} were erased")
-
-
-def _open_in_place(
-    connection: duckdb.DuckDBPyConnection,
-    project: Project,
-    tables: dict[str, LakeTable],
-    register: list[tuple[str, Record]],
-    quarantine: LakeTable | None = None,
-    among: Set[int] | None = None,
-) -> None:
-    """Add to the inferences those rows that stayed in their own files."""
-    logged = [record for table, record in register if table == "inferences"]
-    tables["inferences"] = with_rows_in_place(
-        connection,
-        project,
-        tables["inferences"],
-        quarantine or tables["quarantine"],
-        logged,
-        among,
-    )
-
-
-def _readings(connection: duckdb.DuckDBPyConnection, register: list[tuple[str, Record]]) -> None:
-    replaced, continued = superseded([record for _, record in register])
-    numbers = [(table, record.ingest_id) for table, record in register]
-    events.readings(connection, numbers, replaced, continued)
-
-
-def _received(project: Project, table: LakeTable) -> str:
-    return events.live(contract_relation(project, table))
-
-
-def _as_of(connection: duckdb.DuckDBPyConnection, given: str | None) -> str | None:
-    """The build's ``as_of`` as ISO text, and as the variable ``as_of``; None without clocks."""
-    if given is None:
-        sql = (
-            "SELECT coalesce((SELECT max(received_at) FROM narrow.feedback), "
-            "(SELECT max(ts) FROM narrow.inferences))"
-        )
-        moment = engine.scalar(connection, sql)
-    else:
-        try:
-            moment = engine.scalar(connection, f"SELECT CAST({literal(given)} AS TIMESTAMPTZ)")
-        except duckdb.Error as error:
-            raise DataError(
-                f"--as-of {given!r} is not a time.", "Write it as 2026-01-31T12:00:00Z."
-            ) from error
-    found = None if moment is None else moment.astimezone(UTC).isoformat()
-    # A time in the text of a statement would make a text of its own for each build.
-    connection.execute(f"SET VARIABLE as_of = CAST({literal(found)} AS TIMESTAMPTZ)")
-    return found

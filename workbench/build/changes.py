@@ -7,14 +7,15 @@ of the last build, and the schema ``narrow`` beside it holds the part of it that
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import duckdb
 
 from workbench import engine
 from workbench.attribution import SCOPES
-from workbench.build import events
+from workbench.build import events, ledger
 from workbench.build.sources import LakeTable, contract_relation
 from workbench.compiled import Parts
 from workbench.engine import literal
@@ -44,6 +45,41 @@ class Readings:
 
 #: No difference.
 NONE = Readings(new=frozenset(), gone=frozenset())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Refresh:
+    """What a refresh is made of.
+
+    Attributes
+    ----------
+    compiled, project, tables
+        As of a build of everything. The database in use is an empty one with ``narrow.readings``
+        and ``narrow.refused``; a copy of the last build is attached as ``build``.
+    fresh
+        Of the inferences and the feedback the part that the new readings are in.
+    changed
+        Which readings of each table are new, and which count no more.
+    last_as_of, last_reports
+        The last build's ``as_of``, and its reports of contexts.
+    """
+
+    compiled: Parts
+    project: Project
+    tables: Mapping[str, LakeTable]
+    fresh: Mapping[str, LakeTable]
+    changed: Mapping[str, Readings]
+    last_as_of: str | None
+    last_reports: Mapping[str, Mapping[str, Any]]
+
+    @property
+    def connection(self) -> duckdb.DuckDBPyConnection:
+        """The connection."""
+        return self.compiled.connection
+
+    def moved(self, table: str) -> Readings:
+        """The difference between the readings of a table."""
+        return self.changed.get(table, NONE)
 
 
 def readings(
@@ -154,6 +190,8 @@ def merge(
         now = engine.columns_of(connection, f"narrow.{name}")
         others = [c for c in {**before, **now} if before.get(c) != now.get(c)]
         raise Unable(f"{others[0]} of {name} is another column now")
+    if ledger.GRAINS.get(name) == key:
+        ledger.assert_one(connection, name, new)
     connection.execute(f"DELETE FROM build.narrow.{name} WHERE {key} IN (SELECT {key} FROM {old})")
     kept = _stored(connection, name)
     connection.execute(f"INSERT INTO build.narrow.{name} BY NAME {kept} WHERE {new}")
@@ -336,3 +374,8 @@ def only(connection: duckdb.DuckDBPyConnection, name: str, condition: str) -> No
 def listed(numbers: frozenset[int]) -> str:
     """SQL of a list of numbers."""
     return ", ".join(map(str, sorted(numbers))) or "NULL"
+
+
+def span(seconds: float) -> str:
+    """SQL of an interval of so many seconds."""
+    return f"to_microseconds({round(seconds * 1_000_000)})"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import duckdb
@@ -108,35 +107,50 @@ def count(
     }
 
 
-def assert_grains(
-    connection: duckdb.DuckDBPyConnection, among: Mapping[str, str] | None = None
+#: The relations that have one row for each key.
+GRAINS = {
+    "inferences": "request_id",
+    "feedback": "feedback_id",
+    "attribution": "feedback_id",
+    "labels": "request_id",
+    "enriched_inferences": "request_id",
+    "enriched_feedback": "feedback_id",
+}
+
+
+def assert_one(
+    connection: duckdb.DuckDBPyConnection, relation: str, condition: str = "true"
 ) -> None:
+    """Refuse rows of ``narrow.RELATION`` of which two have one key.
+
+    Raises
+    ------
+    DataError
+        If there are such rows.
+    """
+    key = GRAINS[relation]
+    row = connection.execute(
+        f"SELECT count(*), count(DISTINCT {key}) FROM narrow.{relation} WHERE {condition}"
+    ).fetchone()
+    if row is not None and row[0] != row[1]:
+        raise DataError(
+            f"{relation} has {row[0]:,} rows for {row[1]:,} {key}s.",
+            "This is a defect of the workbench; nothing was published. Please report it.",
+        )
+
+
+def assert_grains(connection: duckdb.DuckDBPyConnection, among: str | None = None) -> None:
     """Refuse a build in which a relation has two rows where there must be one.
 
     Parameters
     ----------
     among
-        Where only some rows are new: by the name of a key, the relation of the keys to look at.
+        Where only some rows are new, each of which `assert_one` has seen: relation of the
+        ``feedback_id`` of theirs.
     """
-    grains = {
-        "inferences": "request_id",
-        "feedback": "feedback_id",
-        "attribution": "feedback_id",
-        "labels": "request_id",
-        "enriched_inferences": "request_id",
-        "enriched_feedback": "feedback_id",
-    }
-    for relation, key in grains.items():
-        some = f" WHERE {key} IN (SELECT {key} FROM {among[key]})" if among else ""
-        row = connection.execute(
-            f"SELECT count(*), count(DISTINCT {key}) FROM narrow.{relation}{some}"
-        ).fetchone()
-        if row is not None and row[0] != row[1]:
-            raise DataError(
-                f"{relation} has {row[0]:,} rows for {row[1]:,} {key}s.",
-                "This is a defect of the workbench; nothing was published. Please report it.",
-            )
-    some = f" AND feedback_id IN (SELECT feedback_id FROM {among['feedback_id']})" if among else ""
+    for relation in GRAINS if among is None else ():
+        assert_one(connection, relation)
+    some = f" AND feedback_id IN (SELECT feedback_id FROM {among})" if among else ""
     unequal = engine.scalar(
         connection,
         "SELECT count(*) FROM (SELECT feedback_id, sum(weight) AS total FROM narrow.credits "
