@@ -31,7 +31,12 @@ from workbench.contexts import (
 from workbench.demo import generate
 from workbench.errors import ConfigError, DataError
 
-#: What the demo does not have of what a project can have.
+#: What the demo does not have of what a project can have: other settings, and one more context.
+OTHERS = {
+    "\n[inferences]\n": '\n[inferences]\nstorage = "in_place"\n',
+    "\n[attribution]\n": '\n[attribution]\ncredit = "discounted"\nclock_skew = "correct"\n',
+    'maturity = "0s"': 'maturity = "2d"',
+}
 MORE = """
 [context.why]
 join = "explain"
@@ -46,10 +51,13 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     one = tmp_path_factory.mktemp("both") / "duckdb"
     generate(one, n=1_000)
     settings = one / "workbench.toml"
-    settings.write_text(settings.read_text() + MORE)
-    names = list(wb.open(one).project.inferences.features)
-    kinds = wb.open(one).project.inferences.features
-    numbers = [name for name in names if kinds[name] in ("DOUBLE", "BIGINT")]
+    text = settings.read_text() + MORE
+    for old, new in OTHERS.items():
+        assert old in text
+        text = text.replace(old, new, 1)
+    settings.write_text(text)
+    features = wb.open(one).project.inferences.features
+    numbers = [name for name, kind in features.items() if kind in ("DOUBLE", "BIGINT")]
     model = LinearRegression().fit(np.eye(len(numbers)), np.arange(len(numbers)))
     model.feature_names_in_ = np.array(numbers, dtype=object)
     joblib.dump(model, one / "model.joblib")
