@@ -15,13 +15,19 @@ CODE = """
 import contextlib, io, json, sys
 from workbench.cli.main import main
 seen = {}
+
+def note(what):
+    seen[what] = sorted(
+        name if name.startswith("workbench") else name.split(".")[0] for name in sys.modules
+    )
+
 for command in (["--help"], ["build", "--help"], ["status"], ["sql", "FROM labels"]):
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         with contextlib.suppress(SystemExit):
             main(command)
-    seen[" ".join(command[:2])] = sorted(
-        {name.split(".")[0] for name in sys.modules if not name.startswith("workbench")}
-    ) + sorted(name for name in sys.modules if name.startswith("workbench"))
+    note(" ".join(command[:2]))
+import workbench.ui.shell
+note("dashboard")
 print(json.dumps(seen))
 """
 
@@ -52,3 +58,7 @@ def test_a_query_in_sql_imports_the_engine_and_nothing_else_that_is_heavy(
     command = next(name for name in imported if name.startswith("sql"))
     assert imported[command] >= ENGINE
     assert not imported[command] & HEAVY
+
+
+def test_the_dashboard_imports_nothing_that_builds_or_fits(imported: dict[str, set[str]]) -> None:
+    assert not imported["dashboard"] & {"sklearn", "shap", "pyspark", "workbench.build"}

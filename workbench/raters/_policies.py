@@ -9,7 +9,6 @@ import ibis
 import ibis.expr.types as ir
 
 from workbench import artefacts, formulas, labels
-from workbench.build.artefacts import weights_query
 from workbench.configuration import LABEL_POLICIES
 from workbench.project import Project
 from workbench.query import Build
@@ -77,6 +76,9 @@ def resolved(
     as_of = build.manifest["as_of"]
     given: dict[str, Any] = {}
     if weights is not None:
+        # It brings all that builds with it, which the first page of the dashboard does without.
+        from workbench.build.artefacts import weights_query
+
         given["rater_weights"] = build.query_table(weights_query(weights))
         given["other_weight"] = weights["other"]
     return labels.resolve(
