@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 _PATIENCE = 120.0
-# A short run is over before the second compiler has paid.
-_JAVA = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
+#: Options of a JVM for a run that is over before its second compiler has paid.
+SHORT = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 
 
 @dataclass
@@ -33,7 +33,7 @@ class Cluster:
             **os.environ,
             "SPARK_HOME": str(self.home),
             "SPARK_LOCAL_IP": "127.0.0.1",
-            "SPARK_DAEMON_JAVA_OPTS": _JAVA,
+            "SPARK_DAEMON_JAVA_OPTS": SHORT,
             "SPARK_LOCAL_DIRS": str(self.folder / "local"),
         }
         with (self.folder / f"{name}.log").open("wb") as log:
@@ -80,9 +80,15 @@ def free_port() -> int:
 
 @contextmanager
 def cluster(
-    home: Path, folder: Path, *, workers: int = 2, memory: str = "3g", cores: int = 1
+    home: Path,
+    folder: Path,
+    *,
+    workers: int = 2,
+    memory: str = "3g",
+    cores: int = 1,
+    java: str = "",
 ) -> Iterator[Cluster]:
-    """Run a cluster out of the pyspark package at `home`, and end it."""
+    """Run a cluster out of the pyspark package at `home`, and end it; `java` are its options."""
     folder.mkdir(parents=True, exist_ok=True)
     found = Cluster(home, folder)
     master, connect = free_port(), free_port()
@@ -109,8 +115,8 @@ def cluster(
             "spark.connect.grpc.binding.address": "127.0.0.1",
             "spark.executor.memory": memory,
             "spark.executor.cores": str(cores),
-            "spark.driver.extraJavaOptions": _JAVA,
-            "spark.executor.extraJavaOptions": _JAVA,
+            "spark.driver.extraJavaOptions": java,
+            "spark.executor.extraJavaOptions": java,
             "spark.sql.shuffle.partitions": str(4 * workers * cores),
             "spark.ui.enabled": "false",
             # The page of what is running holds finished queries in memory.
@@ -120,7 +126,12 @@ def cluster(
             "spark.eventLog.rolling.enabled": "false",
             "spark.eventLog.dir": folder.as_uri(),
         }
-        options = [text for key, value in settings.items() for text in ("--conf", f"{key}={value}")]
+        options = [
+            text
+            for key, value in settings.items()
+            if value
+            for text in ("--conf", f"{key}={value}")
+        ]
         server = "org.apache.spark.sql.connect.service.SparkConnectServer"
         found.start("connect", ["spark-submit", "--class", server, *options])
         found.wait("connect", "Spark Connect server started")

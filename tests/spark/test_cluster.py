@@ -16,7 +16,7 @@ import pytest
 
 import workbench as wb
 from benchmarks.end_to_end import world
-from benchmarks.scale.cluster import Cluster, cluster, home
+from benchmarks.scale.cluster import SHORT, Cluster, cluster, home
 from tests.spark.same import differences
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(3_600)]
@@ -31,7 +31,7 @@ def running(tmp_path: Path) -> Iterator[Cluster]:
     place = home(Path(environment) if environment else None)
     if place is None:
         pytest.skip("the environment of Spark is absent: make cluster")
-    with cluster(place, tmp_path / "cluster") as found:
+    with cluster(place, tmp_path / "cluster", java=SHORT) as found:
         yield found
 
 

@@ -9,6 +9,7 @@ see under the same path.
 
 from __future__ import annotations
 
+import itertools
 import re
 import shutil
 import socket
@@ -64,6 +65,7 @@ class Spark:
     folder: str
     counts: bool
     _held: set[str] = field(default_factory=set, repr=False)
+    _numbers: Iterator[int] = field(default_factory=itertools.count, repr=False)
 
     @property
     def _scratch(self) -> Path:
@@ -104,7 +106,7 @@ class Spark:
     def _table(self, compiled: Parts, name: str) -> ir.Table:
         """A relation on Spark; what it does not have is written by DuckDB."""
         if name not in self._held:
-            place = self._scratch / f"{_plain(name)}"
+            place = self._scratch / _plain(name)
             shutil.rmtree(place, ignore_errors=True)
             place.mkdir(parents=True)
             compiled.connection.execute(
@@ -131,10 +133,9 @@ class Spark:
         lasting = "." in name
         table = _plain(name.removeprefix("narrow."))
         lake = Lake(self.state, folder=self.folder)
-        place = Path(lake.uri(table)) if lasting else self._scratch / table
-        # Another of the same name may be what this one is read from, until it is there.
-        number = len(list(self._scratch.glob(f"{table}*"))) if not lasting else 0
-        place = place if lasting else place.with_name(f"{table}-{number}")
+        # A temporary one may be made of another of the same name.
+        number = next(self._numbers)
+        place = Path(lake.uri(table)) if lasting else self._scratch / f"{table}-{number}"
         rows, counted = self._counted(self.session.sql(sql))
         rows.write.parquet(f"file://{place}")
         if not any(place.glob("*.parquet")):
