@@ -4,11 +4,11 @@
 #   make test    install what the tests need, Chromium included, and run all of them
 #
 # Others: make lint, make check (lint and test), make serve, make fuzz, make feast, make oracles, make readback,
-# make vendors, make cluster, make clean.
+# make vendors, make annotators, make cluster, make clean.
 # PROJECT=dir is the project that `make serve` shows; PYTEST_ARGS goes to pytest.
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve test lint check docs fuzz feast oracles readback vendors cluster chromium java clean
+.PHONY: help install demo serve test lint check docs fuzz feast oracles readback vendors annotators cluster chromium java clean
 
 VENV ?= .venv
 PROJECT ?= data/demo
@@ -121,6 +121,14 @@ cluster: $(VENV)/.test java
 	WORKBENCH_SPARK=$(abspath $(VENV)-cluster) WORKBENCH_CLUSTER_ROWS=$(ROWS) \
 		$(PY) -m pytest tests/spark -m cluster $(PYTEST_ARGS)
 
+# The way to the programs that people label in, and back. What is not imported need not be compiled.
+annotators: $(VENV)/.test
+	@for one in label-studio argilla; do \
+		$(MAKE) --no-print-directory VENV=$(VENV)-$$one $(VENV)-$$one/.created && \
+		$(VENV)-$$one/bin/python -m pip --disable-pip-version-check -qq install --no-compile \
+			--group $$one || exit; done
+	WORKBENCH_ANNOTATORS=$(abspath $(VENV)) $(PY) -m pytest tests/annotators $(PYTEST_ARGS)
+
 # The references that are made from the contract and from the command line.
 docs: $(VENV)/.installed
 	$(PY) docs/generate.py
@@ -134,5 +142,5 @@ java:
 	@sh .ci/java.sh
 
 clean:
-	rm -rf $(VENV) $(VENV)-feast $(VENV)-oracles $(VENV)-readback $(VENV)-vendors $(VENV)-cluster .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis \
+	rm -rf $(VENV) $(VENV)-feast $(VENV)-oracles $(VENV)-readback $(VENV)-vendors $(VENV)-label-studio $(VENV)-argilla $(VENV)-cluster .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis \
 		build dist test-results data/demo

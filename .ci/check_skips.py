@@ -17,7 +17,7 @@ ALLOWED: tuple[tuple[str, str], ...] = (
     (r"\S+ is not installed: make oracles", "only compared with; .ci/run calls make oracles"),
     (r"\S+ is not installed: make readback", "only reads exports; .ci/run calls make readback"),
     (r"environment of Spark is absent", "runs a cluster; .ci/run calls make cluster"),
-    (r"environment of other systems is absent", "runs other programs; .ci/run calls make vendors"),
+    (r"environment of other systems is absent", "runs other programs; .ci/run calls make for them"),
 )
 
 REAL_DATA = r"WORKBENCH_REAL_DATA"

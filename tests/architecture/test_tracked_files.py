@@ -22,6 +22,9 @@ FORBIDDEN = {
     + r"pi\.org/simple)",
     "an index option": r"--(?:extra-)?index" + "-url|--find" + "-links",
 }
+#: Groups whose versions are not in constraints.txt: each is in an environment of its own.
+OPTIONAL = {"feast", "bench", "oracles", "readback", "trl", "vendors", "mlflow", "cluster",
+            "label-studio", "argilla"}  # fmt: skip
 SKIP_SUFFIXES = {".png", ".parquet", ".gz", ".ico"}
 
 
@@ -71,8 +74,7 @@ def test_constraints_are_plain_and_cover_what_is_declared():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     declared = list(project["project"]["dependencies"])
     for name, group in project["dependency-groups"].items():
-        # These are optional; Feast even needs an environment of its own, with an older pandas.
-        if name in ("feast", "bench", "oracles", "readback", "trl", "vendors", "mlflow"):
+        if name in OPTIONAL:
             continue
         declared += [entry for entry in group if isinstance(entry, str)]
     for requirement in map(Requirement, declared):

@@ -47,26 +47,37 @@ _IS_COMMENT = f"regexp_matches({_NAME}, '(?i)comment|reason|note|why')"
 _SIDE = at("value", "selected", doc="r")
 _LEFT, _RIGHT = at("data", "left_request_id"), at("data", "right_request_id")
 _PREFERS = f"({_TYPE} = 'pairwise' AND {_LEFT} IS NOT NULL AND {_RIGHT} IS NOT NULL)"
+# What becomes of a task while others work on it: an event that was read before stays what it was.
+_COUNTED = (
+    "drafts", "updated_at", "updated_by", "total_annotations", "cancelled_annotations",
+    "total_predictions", "comment_count", "unresolved_comment_count", "last_comment_updated_at",
+    "comment_authors",
+)  # fmt: skip
 _CHANGED = first(at("updated_at", doc="a"), at("created_at", doc="a"), at("created_at"))
 _BY = f"""coalesce({at("completed_by", "email", doc="a")}, {at("completed_by", "id", doc="a")},
   {at("completed_by", doc="a")})"""
 
-# Annotations that were cancelled say nothing; a result that links two others has no value.
+# Annotations that were cancelled say nothing; a result that links two others has no value. Of the
+# predictions the export without a snapshot has nothing but the ids.
 _EVENTS = f"""
 SELECT *, {elements("(a -> '$.result')")} AS results FROM (
   SELECT *, unnest({elements(json_at("annotations"))}) AS a, 'human' AS rater_kind FROM tasks
   UNION ALL
   SELECT *, unnest({elements(json_at("predictions"))}) AS a, 'model' FROM tasks)
+WHERE json_type(a) = 'OBJECT'
 """
+_REASON = f"""CASE WHEN {at("was_cancelled", doc="a")} = 'true' THEN 'cancelled'
+  WHEN {_NAME} IS NULL OR {_VALUE} IS NULL THEN 'no_value' END"""
 _FEEDBACK = f"""
 WITH tasks AS (SELECT * FROM {RECORDS} WHERE coalesce({_IS_TASK}, false)),
 judged AS MATERIALIZED ({_EVENTS}),
-results AS (SELECT *, results[i] AS r, i FROM (
-  SELECT *, unnest(range(1, len(results) + 1)) AS i FROM judged))
-SELECT {PART}, {ROW}, CAST(a AS VARCHAR) AS {RAW},
-  CASE WHEN {at("was_cancelled", doc="a")} = 'true' THEN 'cancelled'
-    WHEN {_NAME} IS NULL OR {_VALUE} IS NULL THEN 'no_value' END AS reason,
-  'value' AS field,
+results AS (
+  SELECT *, row_number() OVER (PARTITION BY {PART}, {ROW}
+    ORDER BY reason IS NOT NULL, rater_kind, TRY_CAST({at("id", doc="a")} AS BIGINT), a, i) = 1
+    AS leads
+  FROM (SELECT *, {_REASON} AS reason FROM (SELECT *, results[i] AS r FROM (
+    SELECT *, unnest(range(1, len(results) + 1)) AS i FROM judged))))
+SELECT {PART}, {ROW}, CAST(a AS VARCHAR) AS {RAW}, reason, 'value' AS field,
   concat_ws(':', 'label_studio', nullif({_PROJECT}, ''), rater_kind, {at("id", doc="a")},
     coalesce({at("id", doc="r")}, i::VARCHAR)) || coalesce('@' || {_CHANGED}, '') AS feedback_id,
   CASE WHEN NOT {_PREFERS} THEN {_REQUEST} END AS request_id,
@@ -92,7 +103,9 @@ SELECT {PART}, {ROW}, CAST(a AS VARCHAR) AS {RAW},
   rater_kind,
   CAST(json_object(
     'annotation', CAST({rest("result", doc="a")} AS JSON),
-    'result', CAST({rest("from_name", doc="r")} AS JSON)) AS VARCHAR) AS metadata,
+    'result', CAST({rest("from_name", doc="r")} AS JSON),
+    'task', CASE WHEN leads THEN CAST({rest("annotations", "predictions", *_COUNTED)} AS JSON) END)
+    AS VARCHAR) AS metadata,
   'label_studio' AS source_system
 FROM results
 UNION ALL BY NAME
@@ -122,6 +135,7 @@ importer = Importer(
     name="label_studio",
     title="Label Studio",
     grows=False,
+    again=True,
     stage=stager({"inferences": _INFERENCES, "feedback": _FEEDBACK}),
     holds=_holds,
 )

@@ -169,6 +169,7 @@ importer = Importer(
     name="open_webui",
     title="Open WebUI",
     grows=False,
+    again=True,
     stage=stager({"inferences": _INFERENCES, "feedback": _FEEDBACK}, notes=_notes),
     holds=_holds,
 )
