@@ -13,7 +13,7 @@ from typing import Any
 import ibis.expr.types as ir
 import pyarrow as pa
 
-from workbench import engine
+from workbench import engine, spark
 
 Row = dict[str, Any]
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -116,7 +116,7 @@ class _Spark:
         from pyspark.sql import SparkSession
 
         self._session = SparkSession.builder.remote(spark_server()).create()
-        self.backend = engine.spark(self._session)
+        self.backend = spark.backend(self._session)
 
     def replace(self, name: str, rows: pa.Table) -> None:
         # A frame without rows has no columns for Spark, so one of NULLs is made and left out.

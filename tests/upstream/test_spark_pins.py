@@ -1,4 +1,4 @@
-"""What Ibis writes for Spark that `workbench.engine.spark` writes otherwise.
+"""What Ibis writes for Spark that `workbench.spark` writes otherwise.
 
 A test fails on the day that Ibis does; then its method there may go.
 """
@@ -36,10 +36,10 @@ def written(value: ir.Value) -> str:
 def test_ibis_writes_something_else_for_spark(
     method: str, value: Callable[[], ir.Value], faulty: str
 ) -> None:
-    assert faulty in written(value()), f"drop {method} from workbench.engine.spark"
+    assert faulty in written(value()), f"drop {method} from workbench.spark"
 
 
 def test_ibis_does_not_take_microseconds_on_spark() -> None:
     with pytest.raises(ibis.common.exceptions.UnsupportedOperationError, match="microseconds"):
         written(T.t.microsecond())
-    # When this passes, visit_ExtractMicrosecond may go from workbench.engine.spark.
+    # When this passes, visit_ExtractMicrosecond may go from workbench.spark.

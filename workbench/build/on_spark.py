@@ -25,7 +25,7 @@ import ibis
 import ibis.expr.types as ir
 import pyarrow.parquet as pq
 
-from workbench import engine
+from workbench import engine, spark
 from workbench.compiled import Part, Parts, Scope, quoted
 from workbench.engine import identifier, literal
 from workbench.errors import ConfigError, DataError
@@ -212,14 +212,14 @@ def joining(compiled: Parts, remote: str | None, state: Path, folder: str) -> It
     try:
         for key, value in _SETTINGS.items():
             session.conf.set(key, value)
-        spark = Spark(
+        server = Spark(
             session=session,
-            backend=engine.spark(session),
+            backend=spark.backend(session),
             state=state,
             folder=folder,
             counts=_counts(session),
         )
-        yield replace(compiled, elsewhere=spark.run)
+        yield replace(compiled, elsewhere=server.run)
     finally:
         session.stop()
         shutil.rmtree(state / "tmp" / "spark", ignore_errors=True)
