@@ -35,6 +35,7 @@ import ibis
 import numpy as np
 
 from workbench import contract, engine
+from workbench.compiled import Parts
 from workbench.metrics import _bootstrap as bootstrap
 from workbench.metrics import (
     evaluate,
@@ -255,7 +256,7 @@ def state(connection: duckdb.DuckDBPyConnection, rounds: int) -> None:
     """The error of 41 cohorts in a window, out of kept sums and out of the rows."""
     backend = engine.backend(connection)
     started = time.perf_counter()
-    create(connection, backend)
+    create(Parts(connection=connection, backend=backend))
     built = time.perf_counter() - started
     window = "day BETWEEN DATE '2026-03-08' AND DATE '2026-03-21'"
     calls, by = [parse_call("ece")], {"cohort": "cohort"}

@@ -93,6 +93,20 @@ on = "user_id"
 ts = "ts"
 k = 2
 aggregates = {{ spent = "sum(amount)" }}
+[context.truth]
+source = "knowledge"
+join = "claims"
+pattern = 'answer (\\w+) is (\\d+)'
+path = "value"
+known_at = "known_at"
+[context.article]
+source = "articles"
+join = "nearest"
+embedding = "vector"
+text = "text"
+ts = "ts"
+k = 2
+columns = ["text"]
 """
 
 
@@ -139,6 +153,14 @@ def batches(seed: int, n: int) -> list[dict[str, list[dict[str, Any]]]]:
             for _ in range(12)
         ],
     }  # fmt: skip
+    rows["knowledge"] = [
+        {"subject": f"q{made.randrange(5)}", "predicate": "value", "object": str(made.randrange(3)),
+         "known_at": _time(made) if n == 0 or made.random() < 0.5 else None}
+        for n in range(6)
+    ]  # fmt: skip
+    rows["articles"] = [
+        {"vector": _vector(made), "text": f"article {n}", "ts": _time(made)} for n in range(5)
+    ]
     rows["aliases"] = [
         {"alias": f"alias{made.randrange(8)}",
          "request_id": made.choice([f"r{made.randrange(90)}", f"t{made.randrange(9)}"])}
@@ -173,6 +195,14 @@ def _time(made: random.Random) -> int:
     return _START + made.randrange(_SPAN // 60) * 60
 
 
+def _vector(made: random.Random) -> list[float]:
+    return [made.randrange(1, 9) / 4 for _ in range(3)]
+
+
+def _answer(made: random.Random) -> str:
+    return f"answer q{made.randrange(5)} is {made.randrange(3)}"
+
+
 def _calls(made: random.Random) -> list[dict[str, Any]]:
     rows = [
         {
@@ -187,7 +217,8 @@ def _calls(made: random.Random) -> list[dict[str, Any]]:
             "prediction": made.choice(["0", "1"]),
             "confidence": made.randrange(100) / 100,
             "latency_ms": made.choice([None, 10.0, 90_000.0]),
-            "output": f"answer {n}",
+            "output": _answer(made),
+            "embedding": made.choice([None, _vector(made)]),
         }
         for n in range(90)
     ]
@@ -215,7 +246,7 @@ def _events(made: random.Random) -> list[dict[str, Any]]:
             "thumb": {"value": made.choice(["0", "1", "1", "spam", "oops"])},
             "stars": {"value": str(made.randrange(1, 7))},
             "class": {"value": made.choice(["0", "1"])},
-            "fix": {"corrected_output": f"answer {made.randrange(90)}"},
+            "fix": {"corrected_output": _answer(made)},
             "better": {
                 "chosen_id": f"r{made.randrange(95)}",
                 "rejected_id": f"r{made.randrange(95)}",

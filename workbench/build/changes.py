@@ -106,10 +106,20 @@ def readings(
 
 
 def of_new_files(
-    connection: duckdb.DuckDBPyConnection, table: LakeTable, before: Sequence[str]
+    connection: duckdb.DuckDBPyConnection,
+    table: LakeTable,
+    before: Sequence[str],
+    new: frozenset[int],
 ) -> LakeTable:
-    """A lake table without the files that it had before."""
+    """A lake table without the files that it had before, in which no row of `new` readings is."""
     found = replace(table, files=tuple(name for name in table.files if name not in before))
+    old = replace(table, files=tuple(name for name in table.files if name in before))
+    if old.files and engine.scalar(
+        connection,
+        f"SELECT EXISTS (FROM {old.relation} WHERE ingest_id IN ({listed(new)}))",
+    ):
+        # Rows that a killed run had written were entered into the register by a later one.
+        found = table
     # A file has the columns that its rows have.
     columns = () if found.empty else tuple(engine.columns_of(connection, found.relation))
     return replace(found, columns=columns)

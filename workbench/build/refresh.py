@@ -56,12 +56,14 @@ def refill(
     connection.execute("USE part")
     connection.execute("CREATE SCHEMA narrow")
     changed = changes.readings(connection, register, superseded([r for _, r in register])[0])
+    new = {name: changed.get(name, changes.NONE).new for name in ("inferences", "feedback")}
     fresh = {
-        name: changes.of_new_files(connection, tables[name], last["lake"][name])
-        for name in ("inferences", "feedback")
+        name: changes.of_new_files(connection, tables[name], last["lake"][name], numbers)
+        for name, numbers in new.items()
     }
-    new = changed.get("inferences", changes.NONE).new
-    whole.open_in_place(connection, project, fresh, register, tables["quarantine"], new)
+    whole.open_in_place(
+        connection, project, fresh, register, tables["quarantine"], new["inferences"]
+    )
     whole.open_in_place(connection, project, tables, register)
     whole.readings(connection, register)
     run = Refresh(
