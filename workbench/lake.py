@@ -7,10 +7,12 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal
 
 import pyarrow as pa
 from deltalake import (
+    BloomFilterProperties,
+    ColumnProperties,
     CommitProperties,
     DeltaTable,
     Field,
@@ -47,14 +49,20 @@ class Lake:
     folder
         Where in it the tables are.
     row_group_rows
-        Rows that are encoded at once; the library's choice when None.
+        Rows that are encoded at once, of which a reader of one row reads all.
+    compression
+        Parquet codec.
+    keys
+        Columns with a Bloom filter in each row group, so that a row is found by their value.
     file_bytes
         Size of a file, which is held in memory until it is whole.
     """
 
     state: Path
     folder: str = "lake"
-    row_group_rows: int | None = None
+    row_group_rows: int = 8192
+    compression: Literal["SNAPPY", "ZSTD"] = "SNAPPY"
+    keys: Sequence[str] = ("request_id", "feedback_id")
     file_bytes: int = _TARGET_FILE_BYTES
 
     def uri(self, table: str) -> str:
@@ -191,7 +199,11 @@ class Lake:
         try:
             DeltaTable(uri).alter.set_table_properties({"delta.appendOnly": "false"})
             write_deltalake(
-                DeltaTable(uri), data, mode="overwrite", target_file_size=self.file_bytes
+                DeltaTable(uri),
+                data,
+                mode="overwrite",
+                target_file_size=self.file_bytes,
+                writer_properties=self._properties(data.schema),
             )
             DeltaTable(uri).alter.set_table_properties({"delta.appendOnly": "true"})
             delta = DeltaTable(uri)
@@ -218,11 +230,6 @@ class Lake:
     ) -> None:
         # A first write makes the table; creating it apart would log where on the machine it lies.
         new = isinstance(target, str)
-        properties = (
-            WriterProperties(compression="ZSTD", max_row_group_size=self.row_group_rows)
-            if self.row_group_rows
-            else None
-        )
         write_deltalake(
             target,
             data,
@@ -230,8 +237,7 @@ class Lake:
             schema_mode=None if new else "merge",
             configuration=_CONFIGURATION if new else None,
             target_file_size=self.file_bytes,
-            # The library's type leaves out None, which is its default.
-            writer_properties=cast("WriterProperties", properties),
+            writer_properties=self._properties(data.schema),
             commit_properties=CommitProperties(
                 custom_metadata={
                     key: value if isinstance(value, str) else json.dumps(value)
@@ -242,6 +248,16 @@ class Lake:
                     Transaction(key, version) for key, version in (transactions or {}).items()
                 ],
             ),
+        )
+
+    def _properties(self, schema: pa.Schema) -> WriterProperties:
+        # A row group that lacks the value is read in vain with this probability.
+        bloom = BloomFilterProperties(True, fpp=0.001, ndv=self.row_group_rows)
+        key = ColumnProperties(dictionary_enabled=False, bloom_filter_properties=bloom)
+        return WriterProperties(
+            compression=self.compression,
+            max_row_group_size=self.row_group_rows,
+            column_properties={name: key for name in self.keys if name in schema.names},
         )
 
     def _widen(self, table: str, delta: DeltaTable, schema: pa.Schema) -> DeltaTable:

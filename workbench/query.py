@@ -341,8 +341,9 @@ def open_build(
     base = engine.connect(engine.spill_folder(root), memory_limit)
     try:
         base.execute(f"ATTACH {engine.literal(str(path))} AS build (READ_ONLY)")
-        base.execute("USE build")
-        base.execute(f"SET VARIABLE root = {engine.literal(f'{root}/')}")
+        base.execute(f"USE build; SET VARIABLE root = {engine.literal(f'{root}/')}")
+        # To read one row of a file takes less than to read where in it the rows are.
+        base.execute("SET GLOBAL parquet_metadata_cache = true")
         names = [*manifest.get("files", ()), *(entry["path"] for entry in pins)]
         engine.lock(base, [root / name for name in names], folders)
     except duckdb.IOException as error:

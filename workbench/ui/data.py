@@ -26,6 +26,7 @@ from workbench.measure import RELATION as RELATION
 from workbench.measure import rows_query
 from workbench.metrics import evaluate, metrics, parse_calls
 from workbench.query import Build, open_build, read_manifest
+from workbench.record import record as found_record
 from workbench.reliability import reliability
 from workbench.state import measure_quick
 
@@ -303,8 +304,7 @@ def funnel(source: Build, steps: Sequence[tuple[str, str]]) -> list[tuple[str, i
 @cached
 def record(source: Build, request_id: str) -> dict[str, Any] | None:
     """One inference with everything that was joined to it, or None."""
-    table = source.arrow(f"FROM {RELATION} WHERE request_id = $id", {"id": request_id})
-    return table.to_pylist()[0] if table.num_rows else None
+    return found_record(source, request_id)
 
 
 @cached

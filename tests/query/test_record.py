@@ -1,0 +1,87 @@
+"""One record is the row of the enriched view, wherever it lies; the lake finds it by its key."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from tests.ingest.folder import PLAIN, Folder, inference, lines
+from workbench.query import Build, open_build
+from workbench.record import record
+
+FEATURES = '[inferences.features]\nage = "DOUBLE"\n'
+N = 9000
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Folder:
+    """Two files: the second has another column, a later row of r7, and an earlier one of r8."""
+    made = Folder.make(tmp_path_factory.mktemp("record") / "p", PLAIN + FEATURES, events=20)
+    made.write("logs/a.jsonl", lines(inference(n, input=f"in {n}", age=n / 2) for n in range(N)))
+    made.ingest()
+    more = [inference(N + n, output=f"out {n}", age=0.5) for n in range(20)]
+    more += [inference(7, ts=inference(50)["ts"], output="late", age=1.5)]
+    more += [inference(8, ts=inference(0)["ts"] - 9, output="early", age=2.5)]
+    made.write("logs/b.jsonl", lines(more))
+    made.build()
+    return made
+
+
+@pytest.fixture(scope="module")
+def build(folder: Folder) -> Any:
+    with open_build(folder.path) as opened:
+        yield opened
+
+
+@pytest.mark.parametrize("number", [0, 7, 8, 19, 8191, 8192, N - 1, N, N + 19])
+def test_a_record_is_the_row_of_the_view(build: Build, number: int) -> None:
+    (row,) = build.arrow(
+        "FROM enriched_inferences WHERE request_id = $id", {"id": f"r{number}"}
+    ).to_pylist()
+    found = record(build, f"r{number}")
+    assert found == row
+    assert list(found) == list(row)
+
+
+def test_of_two_rows_with_one_id_the_one_that_counts_is_opened(build: Build) -> None:
+    seventh, eighth = record(build, "r7"), record(build, "r8")
+    assert seventh is not None
+    assert eighth is not None
+    assert (seventh["input"], seventh["output"]) == ("in 7", None)
+    assert (eighth["input"], eighth["output"]) == (None, "early")
+    assert eighth["features"] == {"age": 2.5}
+
+
+def test_what_is_not_there_is_no_record(build: Build) -> None:
+    assert record(build, "r999999") is None
+    assert record(build, "' OR true --") is None
+
+
+def test_rows_that_stay_in_their_own_files_are_found_too(tmp_path: Path, build: Build) -> None:
+    config = PLAIN.replace('source = "logs"', 'source = "logs"\nstorage = "in_place"')
+    made = Folder.make(tmp_path / "p", config)
+    (made.path / "logs").mkdir()
+    rows = build.arrow("SELECT request_id, ts, model_version, input FROM inferences LIMIT 9")
+    pq.write_table(rows, made.path / "logs" / "a.parquet")
+    made.build()
+    name = rows["request_id"][3].as_py()
+    with open_build(made.path) as opened:
+        found = record(opened, name)
+    assert found is not None
+    assert found["input"] == rows["input"][3].as_py()
+
+
+def test_files_of_the_lake_have_small_row_groups_and_filters_of_their_keys(build: Build) -> None:
+    for table, key in (("inferences", "request_id"), ("feedback", "feedback_id")):
+        files = [str(build.root / f) for f in build.manifest["files"] if f"lake/{table}/" in f]
+        (found,) = build.arrow(
+            "SELECT max(row_group_num_rows) AS rows, count(*) AS groups, "
+            "count(bloom_filter_offset) AS filters FROM parquet_metadata($files) "
+            "WHERE path_in_schema = $key",
+            {"files": files, "key": key},
+        ).to_pylist()
+        assert found["rows"] <= 8192
+        assert found["groups"] == found["filters"] > 0
