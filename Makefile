@@ -111,6 +111,9 @@ vendors: $(VENV)/.test
 	@$(MAKE) --no-print-directory VENV=$(VENV)-vendors $(VENV)-vendors/.created
 	@$(VENV)-vendors/bin/python -m pip --disable-pip-version-check -qq install --group vendors
 	@$(VENV)-vendors/bin/python -m pip --disable-pip-version-check -qq install --no-deps --group mlflow
+	@test -d $(VENV)-vendors/recorded || $(VENV)-vendors/bin/python -m pip --disable-pip-version-check -qq \
+		download --no-deps --no-binary langchain-openai,opentelemetry-instrumentation-openai-v2 \
+		--group recorded --dest $(VENV)-vendors/recorded
 	WORKBENCH_VENDORS=$(abspath $(VENV)-vendors) $(PY) -m pytest tests/vendors $(PYTEST_ARGS)
 
 # Builds on a real Spark cluster, of which a worker is killed, and compares every table. ROWS=1000000 for more.

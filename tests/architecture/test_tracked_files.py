@@ -24,7 +24,7 @@ FORBIDDEN = {
 }
 #: Groups whose versions are not in constraints.txt: each is in an environment of its own.
 OPTIONAL = {"feast", "bench", "oracles", "readback", "trl", "vendors", "mlflow", "cluster",
-            "label-studio", "argilla"}  # fmt: skip
+            "recorded", "label-studio", "argilla"}  # fmt: skip
 SKIP_SUFFIXES = {".png", ".parquet", ".gz", ".ico"}
 
 
