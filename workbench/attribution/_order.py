@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from datetime import timedelta
 
 import ibis
 import ibis.expr.types as ir
+
+from workbench.formulas import whole_seconds
 
 
 def placed(inferences: ir.Table, key: str) -> ir.Table:
@@ -86,7 +89,7 @@ def latest(events: ir.Table, inferences: ir.Table, key: str, window: timedelta) 
     """
     asked = events.filter(events[key].notnull(), events["ts"].notnull())
     timed = inferences.filter(inferences["ts"].notnull())
-    pool = _pool(timed.semi_join(asked, timed[key] == asked[key]), key)
+    pool = _pool(_near(timed, asked, key, window), key)
     in_order = ibis.window(group_by="__key", order_by=["__ts", "__id"])
     pool = pool.mutate(
         __place=ibis.row_number().over(in_order) + 1,
@@ -95,6 +98,26 @@ def latest(events: ir.Table, inferences: ir.Table, key: str, window: timedelta) 
     found = _counted(asked, pool, key, window)
     found = found.mutate(__end=found["__upto"], __n=found["__upto"] - found["__before"])
     return _at_end(found, pool.mutate(tied=pool["__n_at_ts"] > 1))
+
+
+def _near(timed: ir.Table, asked: ir.Table, key: str, window: timedelta) -> ir.Table:
+    """The inferences that may lie in the window before an event of their key.
+
+    Time is cut into pieces at least as long as the window, which lies in an event's own piece and
+    the one before. All inferences of a piece are taken, so that those of one time stay together.
+    """
+    seconds = float(max(1, math.ceil(window.total_seconds())))
+
+    def piece(table: ir.Table) -> ir.IntegerValue:
+        return (whole_seconds(table["ts"]) / seconds).floor().cast("int64")
+
+    own = asked.select(__of=asked[key], __asked=piece(asked))
+    wanted = own.union(own.mutate(__asked=own["__asked"] - 1), distinct=True)
+    placed = timed.mutate(__piece=piece(timed))
+    near = placed.semi_join(
+        wanted, [placed[key] == wanted["__of"], placed["__piece"] == wanted["__asked"]]
+    )
+    return near.drop("__piece")
 
 
 def whole(events: ir.Table, inferences: ir.Table, key: str, *, all_to_last: bool) -> ir.Table:

@@ -60,8 +60,10 @@ def inferences(compiled: Parts, rows: str) -> None:
     connection = compiled.connection
     connection.execute(f"CREATE OR REPLACE TEMP VIEW received AS SELECT * FROM {rows}")
     connection.execute(
-        "CREATE OR REPLACE TEMP TABLE repeated AS SELECT request_id FROM received "
-        "GROUP BY request_id HAVING count(*) > 1"
+        # Of the ids, only the few whose hash is not unique are compared: they take much memory.
+        "CREATE OR REPLACE TEMP TABLE repeated AS SELECT request_id FROM received WHERE "
+        "hash(request_id) IN (SELECT hash(request_id) AS h FROM received GROUP BY h "
+        "HAVING count(*) > 1) GROUP BY request_id HAVING count(*) > 1"
     )
     fields = [
         f"{identifier(name)} := {identifier(name)}" for name in contract.table("inferences").columns
