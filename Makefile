@@ -4,11 +4,11 @@
 #   make test    install what the tests need, Chromium included, and run all of them
 #
 # Others: make lint, make check (lint and test), make serve, make fuzz, make feast, make oracles, make readback,
-# make vendors, make annotators, make cluster, make clean.
+# make vendors, make annotators, make cluster, make bench, make clean.
 # PROJECT=dir is the project that `make serve` shows; PYTEST_ARGS goes to pytest.
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve test lint check docs fuzz feast oracles readback vendors annotators cluster chromium java clean
+.PHONY: help install demo serve test lint check docs fuzz feast oracles readback vendors annotators cluster bench chromium java clean
 
 VENV ?= .venv
 PROJECT ?= data/demo
@@ -131,6 +131,13 @@ annotators: $(VENV)/.test
 		$(VENV)-$$one/bin/python -m pip --disable-pip-version-check -qq install --no-compile \
 			--group $$one || exit; done
 	WORKBENCH_ANNOTATORS=$(abspath $(VENV)) $(PY) -m pytest tests/annotators $(PYTEST_ARGS)
+
+# The whole path, from logs to the enriched table in a file, against a script in polars: the answers must
+# be the same. What it takes is in docs/performance.md. BENCH="--rows 1000000 --runs 3" for times.
+BENCH ?= --rows 100000 --runs 1
+bench: $(VENV)/.installed
+	@$(PIP) install -c constraints.txt --group bench
+	$(PY) -m benchmarks.end_to_end $(BENCH)
 
 # The references that are made from the contract and from the command line.
 docs: $(VENV)/.installed

@@ -49,12 +49,31 @@ ALL = JoinSpec(
     times={"ts": "at", "known_at": "known", "until": "until"},
     options={"k": 2, "span": timedelta(seconds=3), "aggregates": AGGREGATES},
 )
+#: What is worked out for each event in a window, and then looked up.
+FRAMED = (
+    *AGGREGATES[:4],
+    Aggregate(name="least", function="min", column="amount"),
+    Aggregate(name="most", function="max", column="amount"),
+)
 SPECS = {
     "all": ALL,
     "k": replace(ALL, options={"k": 3}, times={"ts": "at"}),
     "span": replace(ALL, options={"span": timedelta(seconds=2), "aggregates": AGGREGATES}),
     "two keys, no list": replace(
         ALL, facts=(), keys=(("user", "key_0"), ("place", "key_1")), times={"ts": "at"}
+    ),
+    "frames": replace(
+        ALL,
+        facts=(),
+        times={"ts": "at", "known_at": "known"},
+        options={"k": 2, "aggregates": FRAMED},
+    ),
+    "frames, two keys": replace(
+        ALL,
+        facts=(),
+        keys=(("user", "key_0"), ("place", "key_1")),
+        times={"ts": "at"},
+        options={"k": 3, "aggregates": FRAMED},
     ),
     "no span at all": replace(ALL, options={"k": 2, "span": timedelta(0)}),
 }
@@ -115,6 +134,8 @@ def compute(function: str, column: str | None, events: list[Row]) -> Any:
         # Nothing was spent where nothing happened; it is unknown where no amount is.
         "sum": lambda: sum(known) if known else (None if events else 0.0),
         "mean": lambda: sum(known) / len(known) if known else None,
+        "min": lambda: min(known, default=None),
+        "max": lambda: max(known, default=None),
         "first": lambda: values[0] if values else None,
         "last": lambda: values[-1] if values else None,
         "mean_vector": lambda: mean_vector(known),
