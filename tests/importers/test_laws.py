@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.importers import laws
-from workbench.importers import importers
+from workbench.importers import _records, importers
 
 VENDORS = sorted(importer.name for importer in importers if importer.holds is not None)
 
@@ -20,6 +20,16 @@ def test_nothing_is_lost(name: str, tmp_path: Path) -> None:
     assert samples, f"tests/importers/test_{name}.py has no samples"
     for sample in samples:
         laws.check(sample)
+
+
+def test_records_taken_one_at_a_time_give_the_same_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    samples = importlib.import_module("tests.importers.test_tensorzero").samples(tmp_path)
+    before = [laws.stage(sample.importer, sample.paths) for sample in samples]
+    monkeypatch.setattr(_records, "_SLICE_BYTES", 1)
+    assert [laws.stage(sample.importer, sample.paths) for sample in samples] == before
+    assert any(len(outcome.records) > 1 for outcome in before)
 
 
 def test_a_value_that_no_column_takes_is_noticed() -> None:

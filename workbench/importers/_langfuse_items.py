@@ -108,40 +108,43 @@ _AGE = f"""{moment("updated_at")} DESC NULLS LAST,
   coalesce({of("user_id")}, {of("session_id")}, {of("trace_name")}) IS NULL, md5(doc)"""
 
 
-def items(kept: str) -> str:
-    """Common table expressions that end in ``items``: those of which `kept` is not false.
+# What each record holds that is no list of items of its own.
+_DOCUMENTS = f"""
+SELECT {PART}, {ROW}, doc, NULL::JSON AS page, CAST([] AS JSON[]) AS more
+  FROM {RECORDS} WHERE NOT {_PAGED} AND NOT {_TRACED}
+UNION ALL
+SELECT {PART}, {ROW}, data[i], CASE WHEN i = 1 THEN page END, []
+  FROM (SELECT *, unnest(range(1, len(data) + 1)) AS i
+    FROM (SELECT *, {elements("json_extract(doc, '$.data')")} AS data, {_beside("data")} AS page
+      FROM {RECORDS} WHERE {_PAGED} AND NOT {_TRACED}))
+UNION ALL
+SELECT {PART}, {ROW}, json_merge_patch(trace, '{{"observations": null}}'),
+    {_beside("trace", "observations", "scores")},
+    list_concat({_OUTER}, list_concat({_objects("doc", "scores")}, {_INNER}))
+  FROM (SELECT *, json_extract(doc, '$.trace') AS trace FROM {RECORDS} WHERE {_TRACED})"""
+
+
+# The items, each with its fields ``p``.
+_PARSED = f"""
+SELECT *, from_json(doc, {STRUCTURE}) AS p FROM (
+  SELECT {PART}, {ROW}, {_bare("doc")} AS doc, page FROM documents
+  UNION ALL
+  SELECT {PART}, {ROW}, e, NULL FROM (SELECT {PART}, {ROW},
+    unnest(list_concat(more, list_concat({_objects("doc", "observations")}, list_concat(
+      {_objects("doc", "scores")}, {_objects("doc", "corrections")})))) AS e FROM documents))"""
+
+
+def items(kept: str) -> dict[str, str]:
+    """Relations that end in ``items``, by name: those items of which `kept` is not false.
 
     An item has its document ``doc``, fields ``p`` and ``kind``, the ``page`` that its record said
     beside it, and a ``reason`` where it is refused.
     """
-    return f"""
-documents AS (
-  SELECT {PART}, {ROW}, doc, NULL::JSON AS page, CAST([] AS JSON[]) AS more
-    FROM {RECORDS} WHERE NOT {_PAGED} AND NOT {_TRACED}
-  UNION ALL
-  SELECT {PART}, {ROW}, data[i], CASE WHEN i = 1 THEN page END, []
-    FROM (SELECT *, unnest(range(1, len(data) + 1)) AS i
-      FROM (SELECT *, {elements("json_extract(doc, '$.data')")} AS data, {_beside("data")} AS page
-        FROM {RECORDS} WHERE {_PAGED} AND NOT {_TRACED}))
-  UNION ALL
-  SELECT {PART}, {ROW}, json_merge_patch(trace, '{{"observations": null}}'),
-      {_beside("trace", "observations", "scores")},
-      list_concat({_OUTER}, list_concat({_objects("doc", "scores")}, {_INNER}))
-    FROM (SELECT *, json_extract(doc, '$.trace') AS trace FROM {RECORDS} WHERE {_TRACED})
-),
-parsed AS (
-  SELECT *, from_json(doc, {STRUCTURE}) AS p FROM (
-    SELECT {PART}, {ROW}, {_bare("doc")} AS doc, page FROM documents
-    UNION ALL
-    SELECT {PART}, {ROW}, e, NULL FROM (SELECT {PART}, {ROW},
-      unnest(list_concat(more, list_concat({_objects("doc", "observations")}, list_concat(
-        {_objects("doc", "scores")}, {_objects("doc", "corrections")})))) AS e FROM documents))
-),
-items AS MATERIALIZED (
-  SELECT *, CASE WHEN kind IS NULL THEN 'unknown_record' WHEN row_number() OVER (
-    PARTITION BY kind, {of("id")} ORDER BY {_AGE}) > 1 THEN 'superseded' END AS reason
-  FROM (SELECT *, {_KIND} AS kind FROM parsed) WHERE coalesce({kept}, true)
-)"""
+    query = f"""
+SELECT *, CASE WHEN kind IS NULL THEN 'unknown_record' WHEN row_number() OVER (
+  PARTITION BY kind, {of("id")} ORDER BY {_AGE}) > 1 THEN 'superseded' END AS reason
+FROM (SELECT *, {_KIND} AS kind FROM parsed) WHERE coalesce({kept}, true)"""
+    return {"documents": _DOCUMENTS, "parsed": _PARSED, "items": query}
 
 
 def metadata(taken: tuple[str, ...], doc: str = "doc", item: str = "", **more: str) -> str:

@@ -170,8 +170,8 @@ _UNKNOWN = _events(
 )
 # Only the rows that the pages of Langfuse export have comments and means beside them.
 _SAYS = "kind IN ('score', 'comment') OR json_exists(doc, '$.comments')"
+JUDGED = items(_SAYS)
 FEEDBACK = f"""
-WITH {items(_SAYS)}
 {_SCORES} UNION ALL {_COMMENTS} UNION ALL {_NESTED_COMMENTS} UNION ALL {_AVERAGES}
 UNION ALL {_UNKNOWN}
 """

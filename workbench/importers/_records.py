@@ -10,14 +10,16 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
-from itertools import chain
+from contextlib import closing, suppress
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from workbench import engine
@@ -43,9 +45,11 @@ from workbench.importers import (
 from workbench.importers._bytes import Stream
 
 RECORDS = "records"
-_REFUSED, _ROWS = "records_refused", "vendor_rows"
+_TEXTS, _REFUSED, _ROWS = "record_texts", "records_refused", "vendor_rows"
 _SCHEMA = pa.schema([(PART, pa.int32()), (ROW, pa.int64()), (RAW, pa.large_string())])
 _FETCH = 5_000
+#: Rows of one of DuckDB's vectors, and how much text of records there is in one at most.
+_VECTOR_ROWS, _SLICE_BYTES = 2_048, 1024 * 1024
 _SQLITE = b"SQLite format 3\x00"
 _HEAD_BYTES = 4 * 1024 * 1024
 _HEAD_ROWS = 20
@@ -70,6 +74,7 @@ def stager(
     queries: Mapping[str, str],
     databases: Mapping[str, Sequence[str]] | None = None,
     *,
+    first: Mapping[str, Mapping[str, str]] | None = None,
     notes: Callable[[duckdb.DuckDBPyConnection, str], Iterable[str]] = lambda _, __: (),
 ) -> Callable[[duckdb.DuckDBPyConnection, Sequence[Part], str], Staged]:
     """What an importer of records calls to stage the parts of a batch.
@@ -81,6 +86,9 @@ def stager(
     databases
         Lake table to queries in SQLite's own SQL, each of which gives one JSON document a row; a
         query whose tables a database lacks is left out.
+    first
+        Lake table to relations that its query reads, by name and in order. What functions of JSON
+        keep is let go after each.
     notes
         What to say of the staged rows of a table; the arguments are the connection, in which they
         stand as the relation ``vendor_rows``, and the table.
@@ -89,8 +97,7 @@ def stager(
     def stage(connection: duckdb.DuckDBPyConnection, parts: Sequence[Part], table: str) -> Staged:
         refused_table(connection, _REFUSED)
         connection.execute(
-            f"CREATE OR REPLACE TABLE {RECORDS} "
-            f"({PART} INTEGER, {ROW} BIGINT, {RAW} VARCHAR, doc JSON)"
+            f"CREATE OR REPLACE TABLE {_TEXTS} ({PART} INTEGER, {ROW} BIGINT, {RAW} VARCHAR)"
         )
         by_kind: dict[str, list[Part]] = {}
         for part in parts:
@@ -101,7 +108,13 @@ def stager(
                 ends |= _databases(connection, own, (databases or {}).get(table, ()))
             else:
                 ends |= _files(connection, own, kind)
+        _slice(connection)
+        steps = (first or {}).get(table, {}) if parts else {}
+        for name, query in steps.items():
+            connection.execute(f"CREATE OR REPLACE TABLE {name} AS {query}")
         columns = _rows(connection, queries[table]) if parts else {}
+        for name in steps:
+            connection.execute(f"DROP TABLE {name}")
         return Staged(
             relation=_ROWS,
             refused=_REFUSED,
@@ -118,7 +131,7 @@ def stager(
 def _files(
     connection: duckdb.DuckDBPyConnection, parts: Sequence[Part], kind: str
 ) -> Mapping[int, End]:
-    """Add the rows of files of one kind to `RECORDS`, and what cannot be read to the refused."""
+    """Add the rows of files of one kind to the texts, and what cannot be read to the refused."""
     read = {"json": jsonl.objects, "csv": csv.stage, "parquet": parquet.stage}[kind]
     staged = read(connection, parts)
     doc = RAW
@@ -126,8 +139,8 @@ def _files(
         pairs = ", ".join(f"{identifier(n)} := {c.typed}" for n, c in staged.columns.items())
         doc = f"to_json(struct_pack({pairs}))" if pairs else "'{}'"
     connection.execute(
-        f"INSERT INTO {RECORDS} SELECT {PART}, {ROW}, coalesce({RAW}, CAST(d AS VARCHAR)), d "
-        f"FROM (SELECT {PART}, {ROW}, {RAW}, CAST({doc} AS JSON) AS d FROM {staged.relation})"
+        f"INSERT INTO {_TEXTS} SELECT {PART}, {ROW}, coalesce({RAW}, CAST({doc} AS VARCHAR)) "
+        f"FROM {staged.relation}"
     )
     connection.execute(f"INSERT INTO {_REFUSED} SELECT * FROM {staged.refused}")
     # What was copied would stay beside the copy while the vendor's query runs.
@@ -139,7 +152,7 @@ def _files(
 def _databases(
     connection: duckdb.DuckDBPyConnection, parts: Sequence[Part], queries: Sequence[str]
 ) -> dict[int, End]:
-    """Add what `queries` give of SQLite files to `RECORDS`; read only, WAL included."""
+    """Add what `queries` give of SQLite files to the texts; read only, WAL included."""
     ends: dict[int, End] = {}
     for part in parts:
         try:
@@ -149,18 +162,17 @@ def _databases(
                 for batch in _numbered(batches):
                     table = pa.Table.from_batches([batch], schema=_SCHEMA)
                     with engine.registered(connection, "sqlite_batch", table):
-                        connection.execute(
-                            f"INSERT INTO {RECORDS} SELECT *, TRY_CAST({RAW} AS JSON) "
-                            "FROM sqlite_batch"
-                        )
+                        connection.execute(f"INSERT INTO {_TEXTS} FROM sqlite_batch")
                 # Half of a surrogate pair is JSON to SQLite, and to nobody else.
-                connection.execute(
-                    f"INSERT INTO {_REFUSED} SELECT {PART}, {ROW}, 'not_json', NULL, {RAW} "
-                    f"FROM {RECORDS} WHERE doc IS NULL"
+                bad = (
+                    f"FROM {_TEXTS} WHERE {PART} = {part.number} AND json_valid({RAW}) IS NOT TRUE"
                 )
-                connection.execute(f"DELETE FROM {RECORDS} WHERE doc IS NULL")
+                connection.execute(
+                    f"INSERT INTO {_REFUSED} SELECT {PART}, {ROW}, 'not_json', NULL, {RAW} {bad}"
+                )
+                connection.execute(f"DELETE {bad}")
         except sqlite3.DatabaseError as error:
-            connection.execute(f"DELETE FROM {RECORDS} WHERE {PART} = {part.number}")
+            connection.execute(f"DELETE FROM {_TEXTS} WHERE {PART} = {part.number}")
             said = f"unreadable SQLite: {error}"
             refuse(connection, _REFUSED, [(part.number, None, "unreadable_file", None, said)])
             ends[part.number] = End(offset=0, next_row=1)
@@ -168,6 +180,39 @@ def _databases(
         size = part.path.stat().st_size
         ends[part.number] = End(offset=size, next_row=1, terminated=False)
     return ends
+
+
+def _slice(connection: duckdb.DuckDBPyConnection) -> None:
+    """Make `RECORDS` of the texts, of which DuckDB takes few at a time where they are long.
+
+    Each of a query's many functions of JSON keeps what it parsed of one vector, by itself 2,048
+    rows; of Arrow's batches none is put together with the next. They lie in a file without a name,
+    for there may be more of them than memory.
+    """
+    folder = Path(engine.scalar(connection, "SELECT current_setting('temp_directory')"))
+    own = not folder.exists()
+    folder.mkdir(parents=True, exist_ok=True)
+    connection.execute("SET arrow_large_buffer_size = true")
+    rows = connection.execute(f"FROM {_TEXTS}").to_arrow_reader(_VECTOR_ROWS)
+    with tempfile.NamedTemporaryFile(dir=folder) as file:
+        with pa.ipc.new_file(file.name, _SCHEMA) as writer:
+            for batch in rows:
+                sizes = pc.cumulative_sum(pc.binary_length(batch.column(RAW)))
+                slices = pc.run_end_encode(pc.divide(sizes, _SLICE_BYTES)).run_ends.to_pylist()
+                for start, end in pairwise([0, *slices]):
+                    writer.write_batch(batch.slice(start, end - start).cast(_SCHEMA))
+        texts = pa.ipc.open_file(pa.memory_map(file.name)).read_all()
+    if own:
+        with suppress(OSError):
+            folder.rmdir()
+    connection.execute("RESET arrow_large_buffer_size")
+    connection.execute(f"DROP TABLE {_TEXTS}")
+    docs = [
+        pa.ExtensionArray.from_storage(pa.json_(pa.large_string()), chunk)
+        for chunk in texts.column(RAW).chunks
+    ]
+    doc = pa.chunked_array(docs, pa.json_(pa.large_string()))
+    connection.register(RECORDS, texts.append_column("doc", doc))
 
 
 def open_database(path: Path) -> sqlite3.Connection:

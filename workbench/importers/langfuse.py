@@ -24,7 +24,7 @@ from workbench.importers._langfuse_items import (
     spellings,
 )
 from workbench.importers._langfuse_messages import with_messages
-from workbench.importers._langfuse_scores import FEEDBACK
+from workbench.importers._langfuse_scores import FEEDBACK, JUDGED
 from workbench.importers._records import elements, stager
 
 _START = f"coalesce({moment('start_time')}, {moment('timestamp')})"
@@ -68,7 +68,7 @@ _CALL_TAKES = (
     "input", "output", "model", "provided_model_name", "model_parameters",
 )  # fmt: skip
 _TRACE_TAKES = ("id", "user_id", "session_id", "tags")
-_CALLS = f"""(
+_CALLS = f"""
   SELECT o.*, {of("trace_id", "o.p")} AS trace_id, t.p AS t,
     CASE WHEN r.root = {of("id", "o.p")} AND o.reason IS NULL
       THEN CAST({metadata(_TRACE_TAKES, item="t.")} AS JSON) END AS of_trace
@@ -80,8 +80,7 @@ _CALLS = f"""(
   SELECT *, {of("id")}, NULL, NULL FROM items
     WHERE kind = 'trace' AND (reason IS NOT NULL OR {of("id")} NOT IN (SELECT trace_id FROM roots))
   UNION ALL
-  SELECT *, NULL, NULL, NULL FROM items WHERE kind IS NULL
-)"""
+  SELECT *, NULL, NULL, NULL FROM items WHERE kind IS NULL"""
 _ROOTS = f"""roots AS (
   SELECT {of("trace_id")} AS trace_id, min_by({of("id")},
     ({of("parent_observation_id")} IS NOT NULL, {moment("start_time")}, {of("id")})) AS root
@@ -96,15 +95,17 @@ def _text(name: str) -> str:
 
 _AS_TRACE = """CASE WHEN kind = 'trace'
   THEN json_merge_patch(doc, '{"type": "TRACE", "timestamp": null}') ELSE doc END"""
-_ASKED = with_messages(_CALLS, "input", _text("input"), answer=False)
-_ANSWERED = with_messages(f"({_ASKED})", "output", _text("output"), answer=True)
+_FIRST = items("kind IN ('observation', 'trace')") | {
+    "calls": f"WITH {_ROOTS} {_CALLS}",
+    "asked": with_messages("calls", "input", _text("input"), answer=False),
+    "answered": with_messages("asked", "output", _text("output"), answer=True),
+}
 _LEFT = {
     "input": "CAST(input_left AS JSON)",
     "output": "CAST(output_left AS JSON)",
     "trace": "of_trace",
 }
 _INFERENCES = f"""
-WITH {items("kind IN ('observation', 'trace')")}, {_ROOTS}
 SELECT {PART}, {ROW}, CASE WHEN reason IS NOT NULL THEN CAST(doc AS VARCHAR) END AS {RAW}, reason,
   {of("id")} AS request_id,
   {_START} AS ts,
@@ -127,7 +128,7 @@ SELECT {PART}, {ROW}, CASE WHEN reason IS NOT NULL THEN CAST(doc AS VARCHAR) END
   nullif(list_sort(list_distinct(list_concat({_tags("p")}, {_tags("t")}))), []) AS tags,
   {metadata(_CALL_TAKES, _AS_TRACE, **_LEFT)} AS metadata,
   'langfuse' AS source_system
-FROM ({_ANSWERED})
+FROM answered
 """
 
 
@@ -185,6 +186,10 @@ importer = Importer(
     name="langfuse",
     title="Langfuse",
     grows=False,
-    stage=stager({"inferences": _INFERENCES, "feedback": FEEDBACK}, notes=_notes),
+    stage=stager(
+        {"inferences": _INFERENCES, "feedback": FEEDBACK},
+        first={"inferences": _FIRST, "feedback": JUDGED},
+        notes=_notes,
+    ),
     holds=_holds,
 )
