@@ -110,7 +110,8 @@ readback:
 vendors: $(VENV)/.test
 	@$(MAKE) --no-print-directory VENV=$(VENV)-vendors $(VENV)-vendors/.created
 	@$(VENV)-vendors/bin/python -m pip --disable-pip-version-check -qq install --group vendors
-	@$(VENV)-vendors/bin/python -m pip --disable-pip-version-check -qq install --no-deps --group mlflow
+	@$(VENV)-vendors/bin/python -m pip --disable-pip-version-check -qq install --no-deps --no-compile \
+		--group mlflow --group open-webui
 	@test -d $(VENV)-vendors/recorded || $(VENV)-vendors/bin/python -m pip --disable-pip-version-check -qq \
 		download --no-deps --no-binary langchain-openai,opentelemetry-instrumentation-openai-v2 \
 		--group recorded --dest $(VENV)-vendors/recorded

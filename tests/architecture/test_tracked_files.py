@@ -24,7 +24,8 @@ FORBIDDEN = {
 }
 #: Groups whose versions are not in constraints.txt: each is in an environment of its own.
 OPTIONAL = {"feast", "bench", "oracles", "readback", "trl", "vendors", "mlflow", "cluster",
-            "recorded", "label-studio", "argilla"}  # fmt: skip
+            "recorded", "label-studio", "argilla", "open-webui",
+            "open-webui-imports"}  # fmt: skip
 SKIP_SUFFIXES = {".png", ".parquet", ".gz", ".ico"}
 
 
