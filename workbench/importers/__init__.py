@@ -126,6 +126,8 @@ class Staged:
         The columns with the types that their values have, found by looking at every row.
     native
         Whether ``text`` of a column is a typed value rather than text.
+    lines
+        Whether each row is a line of JSON, of which ``json`` of a column is read.
     ends
         Where each part ended, by its number.
     notes
@@ -139,6 +141,7 @@ class Staged:
     native: bool
     ends: Mapping[int, End]
     notes: tuple[str, ...] = ()
+    lines: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,8 +185,8 @@ class Importer:
         The lake tables that a file holds rows of, by its beginning; none where the file is not of
         this format. Formats of plain tables leave it out.
     again
-        Whether a file is a database, in which the rows that were read before stand beside new
-        ones: those that the lake has are not received again.
+        Whether a file is a database or an export that is written anew, in which the rows that were
+        read before stand beside new ones: those that the lake has are not received again.
     title
         What the system that writes the format is called; empty for plain tables.
     """
