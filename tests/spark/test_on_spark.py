@@ -184,6 +184,23 @@ def test_a_context_that_spark_does_not_know_is_named(
     assert [path.name for path in (tmp_path / ".workbench" / "builds").glob("*/")] == []
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--engine", "spark"], "workbench build --engine spark --remote sc://host:15002"),
+        (["--remote", "sc://127.0.0.1:9"], "--remote is the server of --engine spark."),
+        (["--engine", "spark", "--remote", "sc://127.0.0.1:9", "--watch"], "Leave out --watch"),
+    ],
+)
+def test_options_that_do_not_go_together_are_refused(
+    both: tuple[Path, Path], options: list[str], said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SPARK_REMOTE", raising=False)
+    done = run("--project", both[0], "build", *options)
+    assert done.code == 2
+    assert said in done.err
+
+
 def test_errors_say_what_to_do(
     both: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
