@@ -12,6 +12,7 @@ from typing import Any
 
 import ibis.expr.datatypes as dt
 
+from workbench.configuration import load
 from workbench.engine import identifier, literal
 from workbench.query import Build
 from workbench.scratch import Scratch
@@ -110,6 +111,8 @@ class Attribute:
         return f"{self.cuts[code - 1]} to {self.cuts[code]}"
 
 
+_SOME = 50_000
+
 #: Types of values that can be written down in a condition.
 _WRITTEN = (str, bool, int, float, Decimal, date)
 
@@ -152,9 +155,15 @@ def candidates(build: Build, columns: Sequence[str] = ()) -> dict[str, str]:
         return name if plain else identifier(name)
 
     found = [name for name in LOGGED if name in schema]
-    if "tags" in schema:
+    # To read one wide column, every row of the lake is read.
+    if "tags" in schema and build.count(
+        f"SELECT 1 AS one FROM {RELATION} WHERE tags IS NOT NULL LIMIT 1"
+    ):
         found.append("tags[1]")
+    without = () if load(build.project_dir).inferences.features else ("features",)
     for name, dtype in schema.items():
+        if name in without:
+            continue
         # A context that has a maturity looks forward: it is a consequence and no segment.
         if dtype.is_struct() and "mature" not in dtype.names:
             found += [f"{quoted(name)}.{quoted(field)}" for field in _flat(dtype)]
@@ -184,15 +193,23 @@ def attributes(rows: Scratch, names: Mapping[str, str]) -> list[Attribute]:
         for name, dtype, *_ in rows.connection.execute(f"DESCRIBE {rows.name}").fetchall()
     }
     numbers = {held for held in names if _is_number(types[held])}
-    asked = [f"count(DISTINCT {held}) AS values_{held}" for held in names]
+    few = {held: FEW_NUMBERS if held in numbers else MOST_VALUES for held in names}
+    counts = {held: f"count(DISTINCT {held}) AS values_{held}" for held in names}
+    # Of a column that has very many, to count all values takes longer than all else here.
+    (some,) = rows.run(
+        f"SELECT {', '.join(counts.values())} FROM (FROM {rows.name} LIMIT {_SOME})"
+    ).to_pylist()
+    asked = [counts[held] for held in names if some[f"values_{held}"] <= few[held]]
     asked += [f"quantile_disc({held}, {list(CUTS)}) AS cuts_{held}" for held in numbers]
     asked += [f"min({held}) AS least_{held}" for held in numbers]
-    few = {held: FEW_NUMBERS if held in numbers else MOST_VALUES for held in names}
     asked += [
         f"coalesce(bool_or(isnan({held})), false) AS nan_{held}"
         for held in numbers if types[held] in ("DOUBLE", "FLOAT")
     ]  # fmt: skip
-    (found,) = rows.run(f"SELECT {', '.join(asked)} FROM {rows.name}").to_pylist()
+    (all_rows,) = (
+        rows.run(f"SELECT {', '.join(asked)} FROM {rows.name}").to_pylist() if asked else [{}]
+    )
+    found = some | all_rows
     listed = [
         f"list(DISTINCT {held} ORDER BY {held}) FILTER ({held} IS NOT NULL) AS {held}"
         for held in names if 1 <= found[f"values_{held}"] <= few[held]
