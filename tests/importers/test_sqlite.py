@@ -73,6 +73,12 @@ def test_a_table_is_read_whole_and_read_on(folder: Path) -> None:
     assert status["inferences"]["received"] == 3
     assert status["inferences"]["invalid"] == 1
     assert not any(project.ingest()["rows"].values())
+    # Under another mapping what is there now takes the place of all that was read.
+    _run(folder / "app.db", "UPDATE votes SET n = 2 WHERE call = 'r2'")
+    (folder / "workbench.toml").write_text(CONFIG.replace('"n" }', '"n", channel = "\'web\'" }'))
+    project = workbench.open(folder)
+    project.build()
+    assert project.status()["received"] == 2
 
 
 def test_another_mapping_and_a_snapshot_of_facts_lose_no_row(tmp_path: Path) -> None:

@@ -183,7 +183,7 @@ def test_calls_give_an_inference_its_model_and_its_tokens(project: workbench.Wor
         (CHAT, "llama-large", "llama-large", "variant_treasure", 30, 32, None),
         (uuid7(NOON + 700, 4), "llama-lost", "llama-lost", None, 40, 41, uuid7(NOON, 0xFFF)),
         (JSON, "llama-large", "llama-large", "variant_harbour", 30, 31, None),
-        (BARE, None, "variant_ship", "variant_ship", None, None, None),
+        (BARE, "variant_ship", "variant_ship", "variant_ship", None, None, None),
     ]
 
 

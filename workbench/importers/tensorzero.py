@@ -112,7 +112,8 @@ read AS (SELECT *, {_parsed(json_at("input"))} AS asked, {_parsed(json_at("outpu
   FROM whole)
 SELECT {PART}, {ROW}, {RAW}, CAST(NULL AS VARCHAR) AS reason, id AS request_id,
   {_moment("id", at("timestamp"))} AS ts,
-  coalesce(model, {at("variant_name")}, 'unknown') AS model_version, model,
+  -- Every inference is of a model, be it named in a table that was not exported with it or not.
+  coalesce(model, {at("variant_name")}, 'unknown') AS model_version, model_version AS model,
   {at("variant_name")} AS cohort,
   nullif({at("inference_params")}, '{{}}') AS params,
   {at("episode_id")} AS trace_id,

@@ -315,7 +315,10 @@ def _continue(
     )
     if unread or moved_in or remapped or source.table.startswith("context_"):
         # A context file that was written anew is a new snapshot of the same facts.
-        return replace(reading, replaces=family(last, records))
+        anew = set(family(last, records))
+        if remapped:
+            anew |= {r.ingest_id for r in records if r.source_file == reading.name}
+        return replace(reading, replaces=tuple(sorted(anew)))
     return reading
 
 
