@@ -1,0 +1,200 @@
+"""Every query behind the pages of the dashboard, timed in the engine.
+
+``python -m benchmarks.pages --rows 2000000`` builds a world (see `end_to_end.world`) without texts,
+runs every page of the dashboard with its usual settings and again with a filter, and times each
+query that reaches the engine, from the call until its rows are there. What Python and the browser
+make of the rows is not timed. Nothing that a page keeps outlives a round, but queries that several
+pages share are asked once in each.
+
+Reported are the median of the rounds per query, and over the queries the median, the 95th
+percentile, the worst, and how many take more than 50 ms; where the machine has other work to do,
+half of the CPU time is nearer to what two idle processors take. A time counts only if every query
+returns the same rows in every round.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import streamlit as st
+from streamlit.testing.v1 import AppTest
+
+from benchmarks.end_to_end import world
+from workbench.query import Build, open_build
+
+ROOT = Path(__file__).parents[1]
+PAGES = ("overview", "explore", "reliability", "groups", "uncertainty", "raters", "drift",
+         "record", "sql", "slices", "datasets", "export")  # fmt: skip
+FILTER = "device = 'web'"
+#: Milliseconds that a query may take.
+LIMIT = 50
+
+
+@dataclass
+class Asked:
+    """One query of a page in one round."""
+
+    page: str
+    sql: str
+    wall: float = 0.0
+    cpu: float = 0.0
+    rows: str = ""
+
+
+@dataclass
+class Watch:
+    """What has been asked since the watch was begun, on whatever cursor."""
+
+    page: str = ""
+    asked: list[Asked] = field(default_factory=list)
+
+
+@dataclass
+class Cursor:
+    """A cursor that tells a watch how long its statements take."""
+
+    cursor: Any
+    watch: Watch
+
+    def execute(self, sql: str, *parameters: Any) -> Cursor:
+        self.watch.asked.append(Asked(self.watch.page, sql))
+        with timing(self.watch.asked[-1]):
+            self.cursor.execute(sql, *parameters)
+        return self
+
+    def to_arrow_table(self) -> pa.Table:
+        last = self.watch.asked[-1]
+        with timing(last):
+            table = self.cursor.to_arrow_table()
+        last.rows = digest(table)
+        return table
+
+    def to_arrow_reader(self, rows: int) -> pa.RecordBatchReader:
+        return self.to_arrow_table().to_reader(rows)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.cursor, name)
+
+
+@contextmanager
+def timing(asked: Asked) -> Iterator[None]:
+    """Add what a block takes, in milliseconds."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    yield
+    asked.wall += 1000 * (time.perf_counter() - wall)
+    asked.cpu += 1000 * (time.process_time() - cpu)
+
+
+def digest(table: pa.Table) -> str:
+    """Tells the rows of two answers apart, whatever their order.
+
+    Doubles count to nine digits: threads add them up in another order each time.
+    """
+    rows = sorted(str([rounded(value) for value in row.values()]) for row in table.to_pylist())
+    return hashlib.md5("\n".join(rows).encode()).hexdigest()
+
+
+def rounded(value: Any) -> Any:
+    """A value with doubles to nine digits."""
+    if isinstance(value, float):
+        return f"{value:.9g}"
+    if isinstance(value, dict):
+        return {key: rounded(one) for key, one in value.items()}
+    return [rounded(one) for one in value] if isinstance(value, list) else value
+
+
+def built(folder: Path, rows: int) -> Path:
+    """A project of so many inferences, with its build."""
+    project = folder / f"pages-{rows}"
+    if not (project / ".workbench" / "current").exists():
+        world.write(project, rows, world.SHAPES["even"], payload=False, storage="in_place")
+        command = [sys.executable, "-m", "workbench.cli.main", "build", "--project", str(project)]
+        subprocess.run(command, check=True, cwd=ROOT, stdout=subprocess.DEVNULL)
+    return project
+
+
+def visit(project: Path, request_id: str, watch: Watch) -> None:
+    """Run every page, as it is when it is opened, with a filter, and where it shows more."""
+    views: list[tuple[str, dict[str, str]]] = [(page, {}) for page in PAGES]
+    views += [("explore", {"chart": "calibration"}), ("record", {"request": request_id})]
+    views += [(page, {"where": FILTER}) for page in PAGES]
+    os.environ["WORKBENCH_PROJECT"] = str(project)
+    st.cache_data.clear()
+    for page, given in views:
+        watch.page = " ".join([page, *given.values()])
+        app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=3600)
+        for name, value in given.items():
+            app.query_params[name] = value
+        if page == "overview":
+            app.run()
+        else:
+            app.switch_page(str(ROOT / "workbench" / "ui" / "pages" / f"{page}.py")).run()
+        if app.exception or app.error:
+            sys.exit(f"{watch.page}: {[one.value for one in (*app.exception, *app.error)]}")
+
+
+def rounds_of(project: Path, rounds: int) -> list[list[Asked]]:
+    """What is asked in each round, the first of which warms up and is left out."""
+    with open_build(project) as build:
+        some = build.arrow("SELECT request_id FROM narrow.enriched_feedback ORDER BY 1 LIMIT 1")
+    plain = Build.cursor
+    watch = Watch()
+    Build.cursor = lambda self: Cursor(plain(self), watch)  # type: ignore[method-assign,assignment,return-value]
+    found = []
+    for number in range(rounds + 1):
+        watch.asked = []
+        visit(project, some["request_id"][0].as_py(), watch)
+        found.append(watch.asked)
+        first, last = found[min(1, number)], found[-1]
+        if [(one.sql, one.rows) for one in last] != [(one.sql, one.rows) for one in first]:
+            differ = next((a.sql for a, b in zip(first, last, strict=False)
+                           if (a.sql, a.rows) != (b.sql, b.rows)), "fewer or more")  # fmt: skip
+            sys.exit(f"Round {number} asked something else or got another answer: {differ}")
+    return found[1:] or found
+
+
+def main() -> int:
+    """Build, visit, and print one JSON line; with `--worst` the slowest queries before it."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--rows", type=int, default=2_000_000)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--worst", type=int, default=0)
+    parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / "worlds")
+    given = parser.parse_args()
+    rounds = rounds_of(built(given.folder, given.rows), given.rounds)
+    queries = [
+        Asked(one[0].page, one[0].sql, *(statistics.median(getattr(o, key) for o in one)
+                                         for key in ("wall", "cpu")))
+        for one in zip(*rounds, strict=True)
+    ]  # fmt: skip
+    for query in sorted(queries, key=lambda one: -one.cpu)[: given.worst]:
+        print(f"-- {query.page}: {query.wall:.1f} ms, CPU {query.cpu:.1f} ms\n{query.sql}\n")
+    summary = {}
+    for key in ("wall", "cpu"):
+        values = [getattr(query, key) for query in queries]
+        summary[key] = {
+            "p50": round(statistics.median(values), 1),
+            "p95": round(statistics.quantiles(values, n=20)[-1], 1),
+            "worst": round(max(values), 1),
+            "more_than_limit": sum(value > LIMIT for value in values),
+        }
+    print(json.dumps({"rows": given.rows, "queries": len(queries), "milliseconds": summary}))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
