@@ -98,14 +98,7 @@ class Dataset:
     def lake(self) -> Lake:
         """Its Delta tables."""
         folder = f"{FOLDER}/{self.name}"
-        return Lake(
-            self.state,
-            folder,
-            row_group_rows=_ROW_GROUP,
-            compression="ZSTD",
-            keys=(),
-            file_bytes=_FILE_BYTES,
-        )
+        return Lake(self.state, folder, _ROW_GROUP, "ZSTD", keys=(), file_bytes=_FILE_BYTES)
 
     @contextmanager
     def writing(self) -> Iterator[None]:
