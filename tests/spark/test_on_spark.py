@@ -6,6 +6,7 @@ import json
 import shutil
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import duckdb
 import ibis
@@ -19,6 +20,7 @@ import workbench as wb
 from tests.cli.conftest import run
 from tests.soundness.tables import spark_server
 from tests.spark.same import KEYS, differ, differences
+from workbench.build import on_spark
 from workbench.configuration._contexts import _JOINS
 from workbench.contexts import (
     ContextJoin,
@@ -137,6 +139,8 @@ SMALL = """
 source = "calls.jsonl"
 [feedback]
 source = "feedback.jsonl"
+"""
+FOREIGN = """
 [context.twin]
 join = "alike"
 """
@@ -166,18 +170,33 @@ class _Plugin:
         return ContextJoin(join=join, keys="none", source="none", columns="none")
 
 
+def small(folder: Path, settings: str = "") -> wb.Workbench:
+    (folder / "workbench.toml").write_text(SMALL + settings)
+    call = {"request_id": "r1", "ts": "2026-01-01T00:00:00Z", "model_version": "v1"}
+    (folder / "calls.jsonl").write_text(json.dumps(call) + "\n")
+    (folder / "feedback.jsonl").write_text("")
+    return wb.open(folder)
+
+
+def test_rows_that_a_worker_kept_for_itself_are_missed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Sail cannot count, so its word is put in: it made 7 rows of a table of which none is here.
+    said = SimpleNamespace(get={"n": 7})
+    monkeypatch.setattr(on_spark.Spark, "_counted", lambda _, rows: (rows, said))
+    with pytest.raises(DataError, match=r"wrote 7 rows of narrow.clocks, and 0 of them are here"):
+        small(tmp_path).build(spark=spark_server())
+    assert not (tmp_path / ".workbench" / "current").exists()
+
+
 def test_a_context_that_spark_does_not_know_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for registry in (contexts, _JOINS):
         monkeypatch.setitem(registry.__dict__, "_plugins", {_Plugin.name: _Plugin()})
         monkeypatch.setattr(registry, "_loaded", {})
-    (tmp_path / "workbench.toml").write_text(SMALL)
-    call = {"request_id": "r1", "ts": "2026-01-01T00:00:00Z", "model_version": "v1"}
-    (tmp_path / "calls.jsonl").write_text(json.dumps(call) + "\n")
-    (tmp_path / "feedback.jsonl").write_text("")
     with pytest.raises(DataError, match=r"\[context.twin\] failed on Spark") as failed:
-        wb.open(tmp_path).build(spark=spark_server())
+        small(tmp_path, FOREIGN).build(spark=spark_server())
     assert "leave [context.twin] out" in failed.value.hint
     assert not (tmp_path / ".workbench" / "current").exists()
     assert wb.open(tmp_path).build()["fresh"]
