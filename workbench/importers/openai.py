@@ -116,6 +116,15 @@ _INPUT = f"""CASE
       ELSE [json_object('role', 'user', 'content', q -> '$.input')] END)) AS VARCHAR)
   ELSE coalesce(q ->> '$.input', q ->> '$.prompt') END"""
 
+# The Python client asks for embeddings as base64 of little-endian floats.
+_WORDS = """list_transform(
+  regexp_extract_all(hex(TRY(from_base64(r ->> '$.data[0].embedding'))), '.{8}'),
+  lambda h: CAST('0x' || h[7:8] || h[5:6] || h[3:4] || h[1:2] AS BIGINT))"""
+_FLOATS = f"""list_transform({_WORDS}, lambda u: CAST(
+  if(u >= 2147483648, -1, 1) * CASE (u >> 23) & 255
+  WHEN 255 THEN NULL WHEN 0 THEN (u & 8388607) * 2.0 ** -149
+  ELSE ((u & 8388607) + 8388608) * 2.0 ** (((u >> 23) & 255) - 150) END AS FLOAT))"""
+
 _INFERENCES = f"""
 WITH {_NAMED}
 SELECT {PART}, {ROW}, {RAW},
@@ -141,9 +150,9 @@ SELECT {PART}, {ROW}, {RAW},
   CAST(to_json(coalesce(nullif(list_transform({_TOKENS}, lambda t: t -> '$.logprob'), []),
     nullif(list_filter({_listed("choice", "logprobs.token_logprobs")}, lambda p: p <> 'null'), [])))
     AS VARCHAR) AS token_logprobs,
-  CASE WHEN json_array_length(r -> '$.data') = 1
-    AND json_type(r -> '$.data[0].embedding') = 'ARRAY' THEN r ->> '$.data[0].embedding' END
-    AS embedding,
+  CASE WHEN json_array_length(r -> '$.data') = 1 THEN CASE json_type(r -> '$.data[0].embedding')
+    WHEN 'ARRAY' THEN r ->> '$.data[0].embedding'
+    WHEN 'VARCHAR' THEN CAST(to_json({_FLOATS}) AS VARCHAR) END END AS embedding,
   coalesce(r ->> '$.usage.prompt_tokens', r ->> '$.usage.input_tokens') AS input_tokens,
   coalesce(r ->> '$.usage.completion_tokens', r ->> '$.usage.output_tokens') AS output_tokens,
   {at("cost")} AS cost, {at("latency_ms")} AS latency_ms,
