@@ -123,7 +123,7 @@ def command_line() -> str:
         NOTE,
         "",
         "Data goes to stdout, narration to stderr. `--json` gives a stable shape for programs.",
-        "Bars of progress, what each stage took and the limit on memory: [long runs](long-runs.md).",
+        "Bars of progress, what a stage took, the limit on memory: [long runs](long-runs.md).",
         "",
         "| exit code | meaning |",
         "| --- | --- |",
