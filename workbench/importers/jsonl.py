@@ -126,6 +126,7 @@ def finish(
         infer=lambda: _infer(connection, keys),
         native=False,
         ends=ends,
+        lines=True,
     )
 
 

@@ -85,9 +85,12 @@ def base_of(
             texts[name] = (column.type, identifier(name))
             jsons[name] = column.json
         else:
-            selected += [f"{column.text} AS __text_{number}", f"{column.json} AS __json_{number}"]
+            selected.append(f"{column.text} AS __text_{number}")
             texts[name] = ("VARCHAR", f"__text_{number}")
-            jsons[name] = f"__json_{number}"
+            # The engine works out what is selected here even where nothing needs it.
+            jsons[name] = column.json if staged.lines else f"__json_{number}"
+            if not staged.lines:
+                selected.append(f"{column.json} AS __json_{number}")
     for name, dtype in missing.items():
         selected.append(f"CAST(NULL AS {dtype}) AS {identifier(name)}")
         texts[name] = (dtype, identifier(name))
