@@ -236,6 +236,16 @@ def table_statements(
     ]
 
 
+def drop_temporary(connection: duckdb.DuckDBPyConnection, names: Iterable[str]) -> None:
+    """Give back the memory of those temporary tables called `names` that there are."""
+    found = connection.execute(
+        "SELECT table_name FROM duckdb_tables() WHERE temporary "
+        f"AND list_contains({list_literal(names)}, table_name)"
+    ).fetchall()
+    for (name,) in found:
+        connection.execute(f"DROP TABLE temp.{identifier(name)}")
+
+
 def stored_columns(
     connection: duckdb.DuckDBPyConnection, table: str, *, database: str | None = None
 ) -> dict[str, bool]:

@@ -62,6 +62,7 @@ def join_all(
                 "This is a defect of the join; please report it with the context's settings.",
             )
         reports[context.name] = figures | report(connection, context, relation, rows)
+        engine.drop_temporary(connection, [facts.relation(context)])
     return reports
 
 

@@ -122,6 +122,8 @@ def feedback(compiled: Parts, project: Project, rows: str) -> None:
     query = "SELECT * EXCLUDE (is_spam, is_bad) FROM scored ANTI JOIN sorted_out USING (row_id)"
     for statement in engine.table_statements(connection, "narrow.feedback", query, empty):
         connection.execute(statement)
+    used = ("events", "positives", "scored", "repeated_events", "sorted_out")
+    engine.drop_temporary(connection, used)
 
 
 def _empty(connection: duckdb.DuckDBPyConnection, relation: str) -> tuple[str, ...]:

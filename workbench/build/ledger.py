@@ -130,7 +130,7 @@ def assert_one(
     """
     key = GRAINS[relation]
     counted = (0, 0)
-    # Hashes take a quarter of the memory; where two are equal, the keys themselves decide.
+    # Hashes take less memory than texts; where two are equal, the keys themselves decide.
     for value in (f"hash({key})", key):
         counted = connection.execute(
             f"SELECT count(*), count(DISTINCT {value}) FILTER ({key} IS NOT NULL) "

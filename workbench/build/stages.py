@@ -79,6 +79,7 @@ def enrich(compiled: Parts, project: Project, inferences: LakeTable) -> None:
     artefacts.add(compiled, project, inferences)
     if names:
         compiled.run(parts.beside_contexts, ["narrow.inferences", *tables], names=names)
+        engine.drop_temporary(compiled.connection, ["enriching", *tables])
 
 
 _JUDGED = ("narrow.feedback", "narrow.attribution", "narrow.labels", "rewarded")
