@@ -117,20 +117,25 @@ def contexts(
         )
         .drop("upto", "count", "upto_from", "count_from", "ordered_at", "until")
     )
+    # An earlier call counts once its answer was there: the last three by then, each found once.
+    answered = pl.duration(microseconds=(pl.col("latency_ms") * 1000).round().cast(pl.Int64))
     earlier = (
         inferences.lazy()
-        .select("request_id", "user_id", "ts", "latency_ms")
+        .select("user_id", "ts", "latency_ms", (pl.col("ts") + answered).alias("known"))
         .join(judged.lazy().select("user_id").unique(), on="user_id", how="semi")
-        .sort("user_id", "ts")
+        .sort("known", "ts")
         .with_columns(
-            pl.col("latency_ms").shift(n).over("user_id").alias(f"before_{n}") for n in (1, 2, 3)
+            pl.col("latency_ms").shift(n).over("user_id").alias(f"before_{n}") for n in (1, 2)
         )
         .select(
-            "request_id", earlier_latency=pl.mean_horizontal("before_1", "before_2", "before_3")
+            "user_id", "known",
+            earlier_latency=pl.mean_horizontal("latency_ms", "before_1", "before_2"),
         )
         .collect(engine="streaming")
-    )
-    return rows.join(earlier, on="request_id", how="left")
+    )  # fmt: skip
+    return rows.sort("ts").join_asof(
+        earlier, left_on="ts", right_on="known", by="user_id", allow_exact_matches=False
+    ).drop("known")  # fmt: skip
 
 
 def main(folder: Path, target: Path, *, payload: bool) -> None:
