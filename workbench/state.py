@@ -162,11 +162,13 @@ def _key_of(expression: str) -> str:
 
 
 def _is_kept(name: str) -> bool:
+    call = parse_call(name)
     try:
-        split_kept([parse_call(name)])
+        split_kept([call])
     except ConfigError:
         return False
-    return True
+    # The sums are made of narrow columns.
+    return set(metrics.get(call.name).needs).isdisjoint(contract.WIDE_COLUMNS)
 
 
 def answer(

@@ -19,7 +19,7 @@ from workbench.measure import measure
 from workbench.metrics import metrics
 from workbench.metrics._pairs import cells
 from workbench.query import Build, open_build
-from workbench.state import KEYS, combined, measure_state, states
+from workbench.state import KEYS, combined, measure_quick, measure_state, states
 
 Rows = list[dict[str, Any]]
 SIMPLE = [m.name for m in metrics if m.expr is not None
@@ -87,6 +87,23 @@ def test_any_window_and_group_equals_the_rows(
 def test_without_names_the_four_that_say_most(build: Build) -> None:
     names = ["accuracy", "label_coverage", "brier_score", "ece"]
     equal(measure_state(build), measure(build, names))
+
+
+@pytest.mark.parametrize(
+    ("by", "where", "least"),
+    [
+        ([], None, 0),
+        (["(\nmodel_version\n)::VARCHAR"], None, 30),
+        (["cohort", "model_version"], " ", 0),
+        (["device"], None, 0),
+        (["model_version"], "cohort = 'a'", 0),
+    ],
+)
+def test_the_quick_way_equals_the_rows_for_every_metric(
+    build: Build, by: list[str], where: str | None, least: int
+) -> None:
+    names = [*metrics.names()[::-1], "ece(bins=7)"]
+    equal(measure_quick(build, names, by, where, least), measure(build, names, by, where, least))
 
 
 def test_what_needs_the_rows_is_refused(build: Build) -> None:
