@@ -62,7 +62,7 @@ def _clusters(
     """The plan with the clusters of k-means as strata."""
     import numpy as np
     from sklearn.cluster import KMeans
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+    from threadpoolctl import threadpool_limits
 
     _, vectors = _vectors(vector, whole, run, source, key)
     # More strata than rows to draw would leave some of them without a chance.
