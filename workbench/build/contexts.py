@@ -101,7 +101,7 @@ def join(
     """Join the facts that `prepare` made to ``narrow.inferences``; figures about them."""
     connection = compiled.connection
     kind = contexts.get(context.join)
-    others = _foreign(kind)
+    others = foreign(kind)
     columns = engine.columns_of(connection, "narrow.inferences")
     wide = [name for name in kind.reads(spec) if name not in columns]
     if wide:
@@ -130,7 +130,8 @@ def join(
     return dict(figures[0]) if figures else {}
 
 
-def _foreign(kind: ContextJoin) -> list[ContextJoin]:
+def foreign(kind: ContextJoin) -> list[ContextJoin]:
+    """A join of another package, which may change without this one; nothing if it is of this."""
     return [kind] if kind in contexts.foreign() else []
 
 
@@ -197,7 +198,7 @@ def refuse(compiled: Parts, context: Context, spec: JoinSpec) -> None:
         If there are any.
     """
     connection, known = compiled.connection, facts.relation(context)
-    others = _foreign(contexts.get(context.join))
+    others = foreign(contexts.get(context.join))
     compiled.run(parts.refused, [known], others, join=context.join, spec=spec, known=known)
     rows = connection.execute("SELECT key, n FROM refused_facts").fetchall()
     if not rows:

@@ -93,7 +93,8 @@ def _reach(run: Refresh, context: Context, as_of: str | None) -> None:
         options=context.options,
     )
     if known is not None:
-        run.compiled.run(parts.reach, [known], join=context.join, spec=spec, known=known)
+        others = build_contexts.foreign(kind)
+        run.compiled.run(parts.reach, [known], others, join=context.join, spec=spec, known=known)
     pairs = [f"i.{identifier(left)} = r.{identifier(left)}" for left, _ in context.on]
     shares, ahead = kind.shares(spec), kind.horizon(spec)
     if shares is not None:
