@@ -113,7 +113,7 @@ def _equal(one: Path, other: Path) -> None:
             for name in sums:
                 query = f'SELECT "{name}" FROM {{}}.narrow.{relation} ORDER BY {same}, 1'
                 a, b = (
-                    connection.execute(query.format(side)).fetchnumpy()[name].filled(-1)
+                    np.ma.filled(connection.execute(query.format(side)).fetchnumpy()[name], -1)
                     for side in "ab"
                 )
                 if not np.allclose(a, b, rtol=1e-12, atol=1e-12):

@@ -15,6 +15,7 @@ import pytest
 from tests.build.equality import differences
 from tests.ingest.folder import PLAIN, Folder, event, inference, lines
 from workbench import compiled, engine
+from workbench.build import reach
 from workbench.compiled import Parts, Scope
 from workbench.project import Signal
 
@@ -68,17 +69,36 @@ def more(folder: Folder) -> None:
     folder.append("events/first.jsonl", lines([event(7), event(900, request_id=None)]))
 
 
+def refuse(expression: Any) -> str:
+    raise AssertionError("Something was compiled again.")
+
+
+def test_the_second_build_out_of_a_last_one_compiles_nothing(
+    tmp_path: Path, cold: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reach, "_MOST", 2.0)
+    folder = write(tmp_path / "kept")
+    folder.build()
+    more(folder)
+    folder.build()
+    folder.write("events/later.jsonl", lines([event(1, feedback_id="later", value=0)]))
+    compiled._KEPT.clear()
+    with monkeypatch.context() as patched:
+        patched.setattr(engine, "sql_of", refuse)
+        folder.build()
+    made = json.loads((folder.path / ".workbench" / "current").read_text())
+    assert made["refreshed"] is not None
+
+
 def test_a_new_process_compiles_nothing_and_builds_the_same(
     tmp_path: Path, cold: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = write(tmp_path / "kept")
     folder.build()
     more(folder)
+    # Without a last build, one of everything is made.
+    (folder.path / ".workbench" / "current").unlink()
     compiled._KEPT.clear()
-
-    def refuse(expression: Any) -> str:
-        raise AssertionError("Something was compiled again.")
-
     with monkeypatch.context() as patched:
         patched.setattr(engine, "sql_of", refuse)
         folder.build()
