@@ -5,6 +5,7 @@
 - `single`: one event a request, as fast as the connections allow.
 - `batched`: 100 events a request, as fast as the connections allow.
 - `otlp`: traces of 10 spans in protobuf.
+- `wrk`: one event a request, from wrk, where that is installed (Debian's package wrk).
 
 The server is a process of its own, and so is the client, which is part of the load of the machine.
 Each 202 is counted, and afterwards every acknowledged event is looked for in the landing folder;
@@ -190,6 +191,34 @@ def measure(
     }
 
 
+def by_wrk(args: argparse.Namespace) -> dict[str, Any]:
+    """One event a request from wrk, as fast as its connections allow; then kill the server."""
+    folder = Path(tempfile.mkdtemp(dir=args.folder))
+    server, port = serve(folder)
+    try:
+        said = subprocess.run(
+            ["wrk", "--threads", "1", "--connections", str(args.connections),
+             "--duration", f"{args.seconds}s", "--script", str(Path(__file__).with_suffix(".lua")),
+             f"http://127.0.0.1:{port}"],
+            capture_output=True, text=True, check=True,
+        ).stdout  # fmt: skip
+    finally:
+        server.send_signal(signal.SIGKILL)
+        server.wait()
+    found = json.loads(said.splitlines()[-1])
+    ids = [row["feedback_id"] for row in landed(folder, "feedback")]
+    shutil.rmtree(folder)
+    return {
+        "part": "wrk",
+        **found,
+        "events_per_second": round(found["acknowledged"] / found["seconds"]),
+        "load_average": round(os.getloadavg()[0], 1),
+        # Of those that were under way at the end, wrk did not wait for the answer.
+        "every_acknowledged_event_on_disk": len(ids) >= found["acknowledged"],
+        "none_twice": len(ids) == len(set(ids)),
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=int, default=10, help="of the timetable")
@@ -202,6 +231,8 @@ def main() -> None:
     print(json.dumps(measure("single", events, plain, one, 20_000, 1, args)))
     print(json.dumps(measure("batched", events, plain, hundred, 2_000, 100, args)))
     print(json.dumps(measure("otlp", traces, packed, spans, 5_000, 10, args)))
+    if shutil.which("wrk"):
+        print(json.dumps(by_wrk(args)))
 
 
 if __name__ == "__main__":
