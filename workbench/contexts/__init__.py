@@ -286,8 +286,8 @@ def keyed(inferences: ir.Table, spec: JoinSpec, **columns: ir.Value) -> ir.Table
 
 
 def with_keys(inferences: ir.Table, spec: JoinSpec) -> ir.Table:
-    """`inferences` with their keys as text, ``__row`` and ``__t`` (the time)."""
-    keys = {key: inferences[column].cast("string") for column, key in spec.keys}
+    """`inferences` with each key as text in ``__k_KEY``, ``__row`` and ``__t`` (the time)."""
+    keys = {f"__k_{key}": inferences[column].cast("string") for column, key in spec.keys}
     return inferences.mutate(**keys, __row=inferences["row_id"], __t=inferences["ts"])
 
 

@@ -27,12 +27,12 @@ def _as_of(inferences: ir.Table, facts: ir.Table, spec: JoinSpec) -> ir.Table:
     ``ts``, so the greatest order up to there is the latest fact, even where it was recorded before
     an earlier one.
     """
-    keys = [key for _, key in spec.keys]
+    keys = {f"__k_{key}": facts[key] for _, key in spec.keys}
     time = inferences["ts"].type()
     since = facts[spec.times["ts"]]
     known = available(facts, spec)
-    placed = facts.select(*keys, __at=known.cast(time), __order=facts[spec.order].cast("int64"))
-    rows, placed, on = point_in_time.numbered(with_keys(inferences, spec), placed, keys)
+    placed = facts.select(**keys, __at=known.cast(time), __order=facts[spec.order].cast("int64"))
+    rows, placed, on = point_in_time.numbered(with_keys(inferences, spec), placed, list(keys))
     # Of several facts at one time the greatest is the latest.
     placed = placed.filter(placed["__at"].notnull()).group_by([*on, "__at"])
     placed = placed.agg(__found=lambda t: t["__order"].max())

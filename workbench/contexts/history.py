@@ -145,18 +145,18 @@ def _framed(spec: JoinSpec) -> bool:
 def _with_frames(inferences: ir.Table, facts: ir.Table, spec: JoinSpec) -> ir.Table:
     """The aggregates of each event with the ``k - 1`` before it, for the inferences after it."""
     aggregates = spec.options["aggregates"]
-    keys = [key for _, key in spec.keys]
+    keys = {f"__k_{key}": facts[key] for _, key in spec.keys}
     time = inferences["ts"].type()
     # What is at or before a time is found; an event counts strictly after it was known.
     tick = ibis.interval(microseconds=1)
     events = facts.select(
-        *keys,
-        *[name for name in columns(aggregates, facts) if name not in keys],
+        *columns(aggregates, facts),
+        **keys,
         __since=facts[spec.times["ts"]].cast(time),
         __known=available(facts, spec).cast(time),
         __order=facts[spec.order].cast("int64"),
     )
-    rows, events, on = point_in_time.numbered(with_keys(inferences, spec), events, keys)
+    rows, events, on = point_in_time.numbered(with_keys(inferences, spec), events, list(keys))
     # What has no time has no place, however late it was recorded.
     events = events.filter(events["__since"].notnull())
     events = events.rename(__at="__since")
