@@ -23,6 +23,7 @@ from workbench.formulas import seconds_between
 __all__ = [
     "CLOCK_COLUMNS",
     "EVENT_COLUMNS",
+    "FALLBACK_KEYS",
     "INFERENCE_COLUMNS",
     "RULES",
     "SCOPES",
@@ -60,7 +61,8 @@ EVENT_COLUMNS = (
     "retracts",
 )
 _ASKED_OF_TRACES = ("feedback_id", "ts", "trace_id")
-_FALLBACK_KEYS = {"session": "session_id", "user": "user_id"}
+#: The column by which each fallback looks for an inference.
+FALLBACK_KEYS = {"session": "session_id", "user": "user_id"}
 
 
 def attribute(
@@ -119,7 +121,7 @@ def attribute(
     }
     narrow = asking.filter(~scope.isin(list(SCOPES)).fill_null(False))
     for way in fallback:
-        found[way] = _order.latest(narrow, inferences, _FALLBACK_KEYS[way], window)
+        found[way] = _order.latest(narrow, inferences, FALLBACK_KEYS[way], window)
     attempts = [(label, label.removesuffix("_scope")) for label in found]
     events = _by_id(_flagged(events), inferences, aliases)
     for label, hits in found.items():
@@ -211,7 +213,7 @@ def _decide(
             (hit & tied, ("ambiguous", method, null_text, candidates, "several_at_latest_ts")),
             (hit, ("attributed", method, joined[f"{label}__request_id"], candidates, None)),
         ]
-    key = ibis.coalesce(ibis.null("string"), *[joined[_FALLBACK_KEYS[name]] for name in fallback])
+    key = ibis.coalesce(ibis.null("string"), *[joined[FALLBACK_KEYS[name]] for name in fallback])
     key = ibis.cases(
         *[(joined["scope"] == scope, joined[column]) for scope, column in SCOPES.items()],
         else_=key,

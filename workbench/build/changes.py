@@ -7,23 +7,21 @@ of the last build, and the schema ``narrow`` beside it holds the part of it that
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
 import duckdb
 
 from workbench import engine
-from workbench.attribution import SCOPES
+from workbench.attribution import FALLBACK_KEYS, SCOPES
 from workbench.build import events, ledger
 from workbench.build.sources import LakeTable, contract_relation
 from workbench.compiled import Parts
 from workbench.engine import literal
 from workbench.ingest.records import Record
 from workbench.project import Project
-
-#: The inference on which a fallback looks for an event, by the column that both have.
-_KEYS = {"session": "session_id", "user": "user_id"}
 
 
 class Unable(Exception):  # noqa: N818
@@ -130,28 +128,13 @@ def temporary(connection: duckdb.DuckDBPyConnection, name: str, query: str) -> N
     connection.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS {query}")
 
 
-def received(
-    connection: duckdb.DuckDBPyConnection,
-    project: Project,
-    table: LakeTable,
-    fresh: LakeTable,
-    changed: Readings,
-    key: str,
-) -> str:
-    """Make ``changed_TABLE``, the ids whose rows are others now; SQL of all rows of these ids.
-
-    Parameters
-    ----------
-    table, fresh
-        The lake table, and that part of it which holds the rows of new readings.
-    changed
-        Which readings are new, and which count no more.
-    key
-        The column of the id.
-    """
-    name = table.name
-    new = f"(FROM {contract_relation(project, fresh)} WHERE ingest_id IN ({listed(changed.new)}))"
-    whole = contract_relation(project, table)
+def _received(run: Refresh, name: str, key: str) -> str:
+    """Make ``changed_NAME``, the ids whose rows are others now; SQL of all rows of these ids."""
+    connection, changed = run.connection, run.moved(name)
+    fresh, whole = (
+        contract_relation(run.project, tables[name]) for tables in (run.fresh, run.tables)
+    )
+    new = f"(FROM {fresh} WHERE ingest_id IN ({listed(changed.new)}))"
     query = f"SELECT {key} FROM {new}"
     if changed.gone:
         query += f" UNION ALL SELECT {key} FROM {whole} WHERE ingest_id IN ({listed(changed.gone)})"
@@ -196,8 +179,8 @@ def merge(
         If the columns are not what they were.
     """
     before = engine.columns_of(connection, f"build.narrow.{name}")
-    if before != engine.columns_of(connection, f"narrow.{name}"):
-        now = engine.columns_of(connection, f"narrow.{name}")
+    now = engine.columns_of(connection, f"narrow.{name}")
+    if before != now:
         others = [c for c in {**before, **now} if before.get(c) != now.get(c)]
         raise Unable(f"{others[0]} of {name} is another column now")
     if ledger.GRAINS.get(name) == key:
@@ -218,13 +201,10 @@ def _stored(connection: duckdb.DuckDBPyConnection, name: str) -> str:
     return f"SELECT *{without} FROM narrow.{name}"
 
 
-def inferences(
-    compiled: Parts, table: LakeTable, fresh: LakeTable, changed: Readings, project: Project
-) -> None:
+def inferences(run: Refresh) -> None:
     """Bring ``build.narrow.inferences`` up to date; ``changed_rows`` are its rows old and new."""
-    connection = compiled.connection
-    rows = received(connection, project, table, fresh, changed, "request_id")
-    events.inferences(compiled, rows)
+    connection = run.connection
+    events.inferences(run.compiled, _received(run, "inferences", "request_id"))
     temporary(
         connection,
         "was_inferences",
@@ -239,17 +219,15 @@ def inferences(
     _merge_refused(connection, "inferences", "request_id")
 
 
-def feedback(
-    compiled: Parts, table: LakeTable, fresh: LakeTable, changed: Readings, project: Project
-) -> None:
+def feedback(run: Refresh) -> None:
     """Bring ``build.narrow.feedback`` up to date; ``was_feedback`` are rows that are no more."""
-    connection = compiled.connection
+    connection, compiled, project = run.connection, run.compiled, run.project
     conditions = [project.spam, *(signal.positive for signal in project.signals.values())]
     if all(map(is_local, conditions)):
-        rows = received(connection, project, table, fresh, changed, "feedback_id")
-        events.feedback(compiled, project, rows)
+        events.feedback(compiled, project, _received(run, "feedback", "feedback_id"))
     else:
-        events.feedback(compiled, project, events.live(contract_relation(project, table)))
+        every = contract_relation(project, run.tables["feedback"])
+        events.feedback(compiled, project, events.live(every))
         both = ("build.narrow.feedback", "narrow.feedback")
         one, other = (
             f"(SELECT * FROM {a} EXCEPT ALL SELECT * FROM {b})" for a, b in (both, both[::-1])
@@ -315,11 +293,12 @@ def _beside(project: Project, event: str, row: str) -> list[str]:
         f"{_ASKING} AND f.scope = {literal(scope)} AND {event}.{key} = {row}.{key}"
         for scope, key in SCOPES.items()
     ]
-    span = f"to_microseconds({round(project.window.total_seconds() * 1_000_000)})"
+    window = span(project.window.total_seconds())
+    keys = [FALLBACK_KEYS[way] for way in project.fallback]
     return wholes + [
-        f"{_ASKING} AND {_ALONE} AND {event}.{_KEYS[way]} = {row}.{_KEYS[way]} "
-        f"AND {row}.ts BETWEEN {event}.ts - {span} AND {event}.ts"
-        for way in project.fallback
+        f"{_ASKING} AND {_ALONE} AND {event}.{key} = {row}.{key} "
+        f"AND {row}.ts BETWEEN {event}.ts - {window} AND {event}.ts"
+        for key in keys
     ]
 
 
@@ -379,6 +358,17 @@ def only(connection: duckdb.DuckDBPyConnection, name: str, condition: str) -> No
     connection.execute(
         f"CREATE OR REPLACE TABLE narrow.{name} AS FROM build.narrow.{name} WHERE {condition}"
     )
+
+
+@contextmanager
+def using(connection: duckdb.DuckDBPyConnection, database: str) -> Iterator[None]:
+    """Use another database for the length of a block."""
+    before = engine.scalar(connection, "SELECT current_database()")
+    connection.execute(f"USE {database}")
+    try:
+        yield
+    finally:
+        connection.execute(f"USE {before}")
 
 
 def listed(numbers: frozenset[int]) -> str:

@@ -75,17 +75,22 @@ def prepare(
     rewards: str = log_facts.REWARDS,
 ) -> JoinSpec:
     """Make the facts of a context, as `facts.prepare` or `log_facts.prepare` does."""
-    times = {option: time_column(option) for option in context.times}
     if context.log is None:
         taken = facts.prepare(connection, context, tables.get(context.table), asked)
     else:
-        taken, times = log_facts.prepare(connection, context, project, tables, asked, rewards)
+        taken = log_facts.prepare(connection, context, project, tables, asked, rewards)
+    return described(context, taken)
+
+
+def described(context: Context, taken: tuple[str, ...] = ()) -> JoinSpec:
+    """What a join needs to know of a context, whose struct gets the columns `taken`."""
+    times = context.times if context.log is None else log_facts.TIMES
     return JoinSpec(
         name=context.name,
         keys=tuple((left, key_column(n)) for n, (left, _) in enumerate(context.on)),
         facts=taken,
         order=facts.ORDER,
-        times=times,
+        times={option: time_column(option) for option in times},
         options=context.options,
     )
 

@@ -15,6 +15,8 @@ from workbench.errors import ConfigError, suggest
 from workbench.ingest.context import key_column
 from workbench.project import Context, Project
 
+#: The times that a fact from a log has.
+TIMES = ("ts", "known_at", "until")
 #: The rewards of all events, where all were labelled.
 REWARDS = "(SELECT feedback_id, reward FROM rewarded WHERE main)"
 #: What is about a row of a log, not about what happened.
@@ -42,8 +44,8 @@ def prepare(
     tables: Mapping[str, LakeTable],
     asked: str | None = None,
     rewards: str = REWARDS,
-) -> tuple[tuple[str, ...], dict[str, str]]:
-    """Make the facts of `context` from a log: the columns that its struct takes, and its times.
+) -> tuple[str, ...]:
+    """Make the facts of `context` from a log: the columns that its struct takes.
 
     Every fact has ``__ts``, ``__known_at`` and ``__until``, the time at which it was withdrawn.
 
@@ -89,7 +91,7 @@ def prepare(
     if context.log == "inferences":
         # No call is withdrawn, which spares a join much.
         times.pop("until")
-    return taken, times
+    return taken
 
 
 def _resolved(context: Context, columns: Mapping[str, str]) -> dict[str, str]:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from workbench import engine
-from workbench.build import changes, facts, parts
+from workbench.build import changes, facts, log_facts, parts
 from workbench.build import contexts as build_contexts
 from workbench.build.changes import Refresh, Unable, span, temporary
-from workbench.contexts import JoinSpec, contexts, time_column
+from workbench.contexts import contexts, time_column
 from workbench.engine import identifier
 from workbench.ingest.context import key_column
 from workbench.project import Context
@@ -80,26 +80,15 @@ def _reach(run: Refresh, context: Context, as_of: str | None) -> None:
     if kind.reach is None:
         raise Unable(f"[context.{context.name}] may be another for every inference")
     known = "changed_facts" if _changed_facts(run, context, forward=kind.forward) else None
-    keys = tuple((left, key_column(n)) for n, (left, _) in enumerate(context.on))
-    times = {option: time_column(option) for option in context.times}
-    if context.log is not None:
-        times = {option: time_column(option) for option in ("ts", "known_at", "until")}
-    spec = JoinSpec(
-        name=context.name,
-        keys=keys,
-        facts=(),
-        order=facts.ORDER,
-        times=times,
-        options=context.options,
-    )
+    spec = build_contexts.described(context)
     if known is not None:
         others = build_contexts.foreign(kind)
         run.compiled.run(parts.reach, [known], others, join=context.join, spec=spec, known=known)
     pairs = [f"i.{identifier(left)} = r.{identifier(left)}" for left, _ in context.on]
     shares, ahead = kind.shares(spec), kind.horizon(spec)
     if shares is not None:
-        near = " AND ".join([*pairs, f"i.ts BETWEEN r.ts - {span(shares.total_seconds())} "
-                             f"AND r.ts + {span(shares.total_seconds())}"])  # fmt: skip
+        reach = span(shares.total_seconds())
+        near = " AND ".join([*pairs, f"i.ts BETWEEN r.ts - {reach} AND r.ts + {reach}"])
         connection.execute(
             "INSERT INTO reached SELECT i.row_id FROM build.narrow.inferences i "
             f"JOIN changed_rows r ON {near}"
@@ -143,7 +132,7 @@ def _changed_facts(run: Refresh, context: Context, *, forward: bool) -> bool:
             )
         temporary(connection, "changed_facts", query)
         return True
-    listed = ", ".join([*keys, *(time_column(option) for option in ("ts", "known_at", "until"))])
+    listed = ", ".join([*keys, *(time_column(option) for option in log_facts.TIMES)])
     narrow = Context(name=context.name, source=None, join=context.join, log=context.log,
                      on=context.on)  # fmt: skip
     made: list[str] = []

@@ -7,19 +7,18 @@ that of a build of everything. Where that cannot be known, it is `Unable`, and a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any
 
 import duckdb
 
 from workbench import engine, progress
-from workbench.build import changes, events, facts, reach, stages, sums, whole
+from workbench.build import changes, events, reach, stages, sums, whole
 from workbench.build import contexts as build_contexts
-from workbench.build.changes import Refresh, Unable, merge, only, temporary
+from workbench.build.changes import Refresh, Unable, merge, only, temporary, using
 from workbench.build.sources import LakeTable
 from workbench.compiled import Parts
-from workbench.contexts import JoinSpec, contexts
+from workbench.contexts import contexts
 from workbench.engine import identifier
 from workbench.ingest.context import key_column
 from workbench.ingest.records import Record, superseded
@@ -86,17 +85,6 @@ def refill(
     return horizon, reports, "shown"
 
 
-@contextmanager
-def using(connection: duckdb.DuckDBPyConnection, database: str) -> Iterator[None]:
-    """Use another database for the length of a block."""
-    before = engine.scalar(connection, "SELECT current_database()")
-    connection.execute(f"USE {database}")
-    try:
-        yield
-    finally:
-        connection.execute(f"USE {before}")
-
-
 def logs(run: Refresh) -> None:
     """Bring inferences, feedback, aliases, and what is attributed to what up to date.
 
@@ -104,13 +92,8 @@ def logs(run: Refresh) -> None:
     are others now.
     """
     connection, project = run.connection, run.project
-    changes.inferences(
-        run.compiled, run.tables["inferences"], run.fresh["inferences"], run.moved("inferences"),
-        project,
-    )  # fmt: skip
-    changes.feedback(
-        run.compiled, run.tables["feedback"], run.fresh["feedback"], run.moved("feedback"), project
-    )
+    changes.inferences(run)
+    changes.feedback(run)
     events.aliases(connection, project, run.tables.get("aliases"))
     changes.aliases(connection)
     changes.asked(connection, project)
@@ -195,10 +178,7 @@ def _join(run: Refresh, context: Context, as_of: str | None) -> dict[str, Any]:
     kind = contexts.get(context.join)
     moved = context.log is None and run.moved(context.table).any
     keys = [(identifier(left), key_column(n)) for n, (left, _) in enumerate(context.on)]
-    probe = JoinSpec(
-        name=context.name, keys=(), facts=(), order=facts.ORDER, options=context.options
-    )
-    shares = kind.shares(probe)
+    shares = kind.shares(build_contexts.described(context))
     if shares is not None:
         span = changes.span(shares.total_seconds())
         same = "".join(f"a.{left} = b.{left} AND " for left, _ in keys)
