@@ -19,7 +19,6 @@ import hashlib
 import json
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -117,16 +116,6 @@ def rounded(value: Any) -> Any:
     return [rounded(one) for one in value] if isinstance(value, list) else value
 
 
-def built(folder: Path, rows: int) -> Path:
-    """A project of so many inferences, with its build."""
-    project = folder / f"pages-{rows}"
-    if not (project / ".workbench" / "current").exists():
-        world.write(project, rows, world.SHAPES["even"], payload=False, storage="in_place")
-        command = [sys.executable, "-m", "workbench.cli.main", "build", "--project", str(project)]
-        subprocess.run(command, check=True, cwd=ROOT, stdout=subprocess.DEVNULL)
-    return project
-
-
 def visit(project: Path, request_id: str, watch: Watch) -> None:
     """Run every page, as it is when it is opened, with a filter, and where it shows more."""
     views: list[tuple[str, dict[str, str]]] = [(page, {}) for page in PAGES]
@@ -175,7 +164,9 @@ def main() -> int:
     parser.add_argument("--worst", type=int, default=0)
     parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / "worlds")
     given = parser.parse_args()
-    rounds = rounds_of(built(given.folder, given.rows), given.rounds)
+    rounds = rounds_of(
+        world.built(given.folder, given.rows, payload=False, storage="in_place"), given.rounds
+    )
     queries = [
         Asked(one[0].page, one[0].sql, *(statistics.median(getattr(o, key) for o in one)
                                          for key in ("wall", "cpu")))

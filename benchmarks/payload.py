@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -26,19 +25,8 @@ from workbench.lake import Lake
 from workbench.query import Build, open_build
 from workbench.record import record
 
-ROOT = Path(__file__).parents[1]
 #: Rows of a row group in the library's own choice.
 PLAIN_ROWS = 1024 * 1024
-
-
-def built(folder: Path, rows: int) -> Path:
-    """A project whose logs are in its lake, with its build."""
-    project = folder / f"payload-{rows}"
-    if not (project / ".workbench" / "current").exists():
-        world.write(project, rows, world.SHAPES["even"], payload=True, storage="copy")
-        command = [sys.executable, "-m", "workbench.cli.main", "build", "--project", str(project)]
-        subprocess.run(command, check=True, cwd=ROOT, stdout=subprocess.DEVNULL)
-    return project
 
 
 def timed(call: Callable[[str], Any], ids: list[str]) -> dict[str, float]:
@@ -86,7 +74,7 @@ def main() -> int:
     parser.add_argument("--records", type=int, default=200)
     parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / "worlds")
     given = parser.parse_args()
-    project = built(given.folder, given.rows)
+    project = world.built(given.folder, given.rows, payload=True, storage="copy")
     with open_build(project) as build:
         some = build.arrow(
             f"SELECT request_id FROM narrow.inferences USING SAMPLE {2 * given.records} "

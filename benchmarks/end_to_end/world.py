@@ -12,11 +12,14 @@ are four times as long.
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
 
+ROOT = Path(__file__).parents[2]
 DAYS = 30
 START = "TIMESTAMPTZ '2026-01-01 00:00:00+00'"
 #: Microseconds.
@@ -99,6 +102,16 @@ def write(folder: Path, rows: int, shape: Shape, *, payload: bool, storage: str)
             _write(connection, folder, rows, shape, payload=payload)
         made.write_text(wanted)
     (folder / "workbench.toml").write_text(CONFIG.format(storage=storage))
+
+
+def built(folder: Path, rows: int, *, payload: bool, storage: str) -> Path:
+    """An even project of so many inferences in `folder`, with its build."""
+    project = folder / f"{storage}-{rows}"
+    if not (project / ".workbench" / "current").exists():
+        write(project, rows, SHAPES["even"], payload=payload, storage=storage)
+        command = [sys.executable, "-m", "workbench.cli.main", "build", "--project", str(project)]
+        subprocess.run(command, check=True, cwd=ROOT, stdout=subprocess.DEVNULL)
+    return project
 
 
 def _write(
