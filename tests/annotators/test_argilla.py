@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import workbench
-from tests.annotators.conftest import python_of
+from tests.annotators.conftest import python_of, sent
 from tests.importers import laws
 from tests.importers.laws import Outcome, Sample
-from workbench.datasets import Slice
 
 WORLD = Path(__file__).with_name("argilla_world.py")
 FLAT = ("flat.json", "flat.parquet")
@@ -35,21 +33,16 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a project whose eight calls went to Argilla, and of its exports."""
     python = python_of("argilla")
     folder = tmp_path_factory.mktemp("argilla")
-    calls = [
-        {"request_id": f"r{n}", "ts": f"2026-02-01T00:00:0{n}Z", "model_version": "v1",
-         "input": f"question {n}", "output": f"answer {n}", "score": n / 10}
-        for n in range(8)
-    ]  # fmt: skip
-    (folder / "calls.jsonl").write_text("".join(json.dumps(call) + "\n" for call in calls))
-    (folder / "answered").mkdir()
-    (folder / "answered" / "worth.json").write_text("[]")
-    (folder / "workbench.toml").write_text(PROJECT)
-    project = workbench.open(folder)
-    project.build()
-    columns = ("request_id", "input", "output", "score", "model_version")
-    project.export(Slice(columns=columns), folder / "worth.records.json", format="argilla")
-    done = subprocess.run([python, WORLD, folder], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-3000:]
+    sent(
+        python,
+        folder,
+        WORLD,
+        project=PROJECT,
+        empty="answered/worth.json",
+        export="worth.records.json",
+        form="argilla",
+        columns=("request_id", "input", "output", "score", "model_version"),
+    )
     return folder
 
 

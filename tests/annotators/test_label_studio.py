@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,10 +10,9 @@ from typing import Any
 import pytest
 
 import workbench
-from tests.annotators.conftest import python_of
+from tests.annotators.conftest import python_of, sent
 from tests.importers import laws
 from tests.importers.laws import Outcome, Sample
-from workbench.datasets import Slice
 from workbench.importers._records import recognise
 
 # What Label Studio counts about a task, and what nobody has handed in.
@@ -43,21 +41,16 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a project whose eight calls went to Label Studio, and of its exports."""
     python = python_of("label-studio")
     folder = tmp_path_factory.mktemp("label-studio")
-    calls = [
-        {"request_id": f"r{n}", "ts": f"2026-02-01T00:00:0{n}Z", "model_version": "v1",
-         "input": f"question {n}", "output": f"answer {n}", "score": n / 10}
-        for n in range(8)
-    ]  # fmt: skip
-    (folder / "calls.jsonl").write_text("".join(json.dumps(call) + "\n" for call in calls))
-    (folder / "annotated").mkdir()
-    (folder / "annotated" / "none.json").write_text("[]")
-    (folder / "workbench.toml").write_text(PROJECT)
-    project = workbench.open(folder)
-    project.build()
-    columns = ("request_id", "input", "output", "score")
-    project.export(Slice(columns=columns), folder / "worth.tasks.json", format="label_studio")
-    done = subprocess.run([python, WORLD, folder], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-3000:]
+    sent(
+        python,
+        folder,
+        WORLD,
+        project=PROJECT,
+        empty="annotated/none.json",
+        export="worth.tasks.json",
+        form="label_studio",
+        columns=("request_id", "input", "output", "score"),
+    )
     return folder
 
 
