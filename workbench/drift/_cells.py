@@ -74,9 +74,12 @@ def by_edges(rows: Scratch, table: ir.Table, name: str, edges: Sequence[float]) 
     """
     value = table[name].cast("float64")
     value = value.isnan().ifelse(ibis.null("float64"), value)
-    listed = ibis.array([ibis.literal(repr(float(edge))).cast("float64") for edge in edges])
-    place = listed.filter(lambda edge: edge <= value).length()
-    place = (value == listed[len(edges) - 1]).ifelse(len(edges) - 1, place)
+    exact = [ibis.literal(repr(float(edge))).cast("float64") for edge in edges]
+    place = ibis.cases(
+        (value == exact[-1], len(edges) - 1),
+        *((value < edge, number) for number, edge in enumerate(exact)),
+        else_=len(edges),
+    )
     outside = (place == 0) | (place == len(edges))
     cell = ibis.cases(
         (value.isnull(), ibis.null("string")),
