@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -49,7 +49,7 @@ class Build:
     _base: duckdb.DuckDBPyConnection = field(repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
     _compiled: dict[Any, str] = field(default_factory=dict, repr=False)
-    _catalog: dict[str, list[dict[str, str]]] = field(default_factory=dict, repr=False)
+    _known: dict[str, Any] = field(default_factory=dict, repr=False)
 
     @property
     def project_dir(self) -> Path:
@@ -75,8 +75,7 @@ class Build:
         """Make a cursor of one's own: another statement on a shared one would end its rows."""
         with self._lock:
             cursor = self._base.cursor()
-        cursor.execute("USE build")
-        cursor.execute(f"SET VARIABLE root = {engine.literal(f'{self.root}/')}")
+        cursor.execute(f"USE build; SET VARIABLE root = {engine.literal(f'{self.root}/')}")
         return cursor
 
     def run(
@@ -168,12 +167,11 @@ class Build:
 
     def count(self, sql: str, params: Params = None) -> int:
         """Count the rows that our own `sql` returns."""
-        table = self.arrow(f"SELECT count(*) AS n FROM (\n{sql}\n)", params)
-        return int(table.column("n")[0].as_py())
+        return int(self.arrow(f"SELECT count(*) AS n FROM (\n{sql}\n)", params)["n"][0].as_py())
 
     def relations(self) -> list[dict[str, str]]:
         """List what can be asked: one dict of relation, column, type and comment per column."""
-        return [dict(row) for row in self._columns("main")]
+        return list(map(dict, self._columns("main")))
 
     def macros(self) -> dict[str, str]:
         """How each view that takes parameters is called with all of them, by its name."""
@@ -199,22 +197,24 @@ class Build:
         rows = self._columns("narrow" if narrow else "main")
         found = {row["column"]: row["type"] for row in rows if row["relation"] == relation}
         if not found:
-            raise NotFoundError(
-                f"The build has no relation {relation!r}.",
-                suggest(relation, self.relation_names(), label="one of the relations"),
-            )
+            hint = suggest(relation, self.relation_names(), label="one of the relations")
+            raise NotFoundError(f"The build has no relation {relation!r}.", hint)
         return found
 
     def _columns(self, schema: str) -> list[dict[str, str]]:
-        # A build never changes, and the engine takes longer to list its columns than to read some.
-        if schema not in self._catalog:
-            self._catalog[schema] = self.arrow(
-                "SELECT table_name AS relation, column_name AS column, data_type AS type, "
-                "coalesce(comment, '') AS comment FROM duckdb_columns() "
-                f"WHERE database_name = 'build' AND schema_name = {engine.literal(schema)} "
-                "AND column_name <> 'row_id' ORDER BY table_name, column_index"
-            ).to_pylist()
-        return self._catalog[schema]
+        sql = (
+            "SELECT table_name AS relation, column_name AS column, data_type AS type, "
+            "coalesce(comment, '') AS comment FROM duckdb_columns() "
+            f"WHERE database_name = 'build' AND schema_name = {engine.literal(schema)} "
+            "AND column_name <> 'row_id' ORDER BY table_name, column_index"
+        )
+        return self.once(schema, lambda: self.arrow(sql).to_pylist())  # type: ignore[no-any-return]
+
+    def once(self, name: str, make: Callable[[], Any]) -> Any:
+        """What `make` says of the build, asked once: a build never changes."""
+        if name not in self._known:
+            self._known[name] = make()
+        return self._known[name]
 
     def expression(self, text: str) -> str:
         """Check an expression that a person typed and bracket it for use in our SQL.

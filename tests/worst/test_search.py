@@ -16,7 +16,7 @@ import pytest
 from workbench.scratch import Scratch
 from workbench.worst import Search, search
 from workbench.worst._attributes import attributes
-from workbench.worst._scan import scan
+from workbench.worst._scan import scan, sizes
 
 
 @contextmanager
@@ -165,10 +165,13 @@ def test_every_condition_selects_the_rows_that_were_summed_up() -> None:
         made_of = attributes(rows, {name: name for name in columns})
         seen = scan(rows, made_of, 1, moved=False)
         assert [a.name for a in made_of] == list(columns)
-        for key, n_rows, count, total in zip(
-            seen.slices, seen.rows, seen.now.n, seen.now.s, strict=True
+        conditions = [
+            " AND ".join(made_of[place].condition(code) for place, code in key)
+            for key in seen.slices
+        ]
+        for condition, n_rows, count, total in zip(
+            conditions, sizes(rows, conditions), seen.now.n, seen.now.s, strict=True
         ):
-            condition = " AND ".join(made_of[place].condition(code) for place, code in key)
             again = rows.connection.execute(
                 f"SELECT count(*), count(x), coalesce(sum(x), 0) FROM scratch WHERE {condition}"
             ).fetchone()
@@ -177,7 +180,7 @@ def test_every_condition_selects_the_rows_that_were_summed_up() -> None:
             assert again[2] == pytest.approx(total)
         for place, attribute in enumerate(made_of):
             of_one = [i for i, key in enumerate(seen.slices) if [p for p, _ in key] == [place]]
-            assert seen.rows[of_one].sum() == n, attribute.name
+            assert seen.now.n[of_one].sum() == seen.all_now.n[0], attribute.name
 
 
 def test_what_moved_most_is_the_slice_that_fell() -> None:

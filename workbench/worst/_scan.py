@@ -15,6 +15,9 @@ from workbench.worst._statistics import Array, Sums
 
 Key = tuple[tuple[int, Any], ...]
 
+#: The rows with a value, with the codes of their attributes.
+CODED = "coded"
+
 
 @dataclass(frozen=True)
 class Scan:
@@ -24,8 +27,6 @@ class Scan:
     ----------
     slices
         Of each slice, its columns (by place among the attributes) and codes: one or two.
-    rows
-        All rows of each slice, with a value or not.
     now, before
         Sums of the values of each slice: of the rows looked at, and of those of the reference.
     all_now, all_before
@@ -35,7 +36,6 @@ class Scan:
     """
 
     slices: tuple[Key, ...]
-    rows: Array
     now: Sums
     before: Sums
     all_now: Sums
@@ -64,26 +64,28 @@ def scan(rows: Scratch, attributes: Sequence[Attribute], least: int, *, moved: b
     """
     places = range(len(attributes))
     sets = [(i,) for i in places] + list(combinations(places, 2))
-    names = [f"code_{i}" for i in places]
-    coded = ", ".join(f"{a.code} AS {name}" for a, name in zip(attributes, names, strict=True))
+    names = [_held(i) for i in places]
+    coded = [f"{a.code} AS {name}" for a, name in zip(attributes, names, strict=True)]
     sums = _sum_sql(moved=moved)
+    # Where few rows have a value, the others cost nothing from here on.
+    rows.connection.execute(
+        f"CREATE OR REPLACE TEMP TABLE {CODED} AS SELECT {', '.join(['x', 'past', *coded])} "
+        f"FROM {rows.name} WHERE x IS NOT NULL"
+    )
     (whole,) = rows.run(
-        f"SELECT {sums}, coalesce(bool_and(x IN (0, 1)), false) AS is_binary FROM {rows.name}"
+        f"SELECT {sums}, coalesce(bool_and(x IN (0, 1)), false) AS is_binary FROM {CODED}"
     ).to_pylist()
     whole = {name: [value] for name, value in whole.items()}
     all_now, all_before = _sums(whole, ""), _sums(whole, "_before")
     binary = bool(whole["is_binary"][0])
     if not names:
         nothing = _sums({"n": []}, "")
-        return Scan((), np.zeros(0), nothing, nothing, all_now, all_before, binary)
+        return Scan((), nothing, nothing, all_now, all_before, binary)
     grouped = ", ".join(f"({', '.join(names[i] for i in chosen)})" for chosen in sets)
     enough = f"n >= {least}" + (f" AND n_before >= {least}" if moved else "")
-    rows.connection.execute(
-        f"CREATE OR REPLACE TEMP TABLE coded AS SELECT x, past, {coded} FROM {rows.name}"
-    )
     found = rows.run(
         f"SELECT {', '.join(names)}, grouping_id({', '.join(names)}) AS id, {sums} "
-        f"FROM coded GROUP BY GROUPING SETS ({grouped}) HAVING {enough} ORDER BY ALL"
+        f"FROM {CODED} GROUP BY GROUPING SETS ({grouped}) HAVING {enough} ORDER BY ALL"
     ).to_pydict()
     # In grouping_id the first column is the highest bit, and 1 says that it is not grouped by.
     every = (1 << len(names)) - 1
@@ -92,17 +94,14 @@ def scan(rows: Scratch, attributes: Sequence[Attribute], least: int, *, moved: b
         tuple((i, found[names[i]][row]) for i in chosen_of[identity])
         for row, identity in enumerate(found["id"])
     )
-    counted = np.asarray(found["rows"], np.int64)
-    return Scan(
-        slices, counted, _sums(found, ""), _sums(found, "_before"), all_now, all_before, binary
-    )
+    return Scan(slices, _sums(found, ""), _sums(found, "_before"), all_now, all_before, binary)
 
 
 def _sum_sql(*, moved: bool) -> str:
     if not moved:
         sums = "coalesce(sum(x), 0) AS s, coalesce(sum(x * x), 0) AS ss"
-        return f"count(*) AS rows, count(x) AS n, {sums}"
-    parts = ["count(*) FILTER (NOT past) AS rows"]
+        return f"count(x) AS n, {sums}"
+    parts = []
     for ending, which in (("", "NOT past"), ("_before", "past")):
         parts += [
             f"count(x) FILTER ({which}) AS n{ending}",
@@ -121,22 +120,34 @@ def _sums(found: Mapping[str, Sequence[Any]], ending: str) -> Sums:
     return Sums(n, s, ss)
 
 
-def overlaps(rows: Scratch, conditions: Sequence[str], *, moved: bool) -> tuple[Array, Sums, Sums]:
-    """Sums of the rows by which of the conditions they meet.
+def _held(place: int) -> str:
+    """The column of an attribute's codes."""
+    return f"code_{place}"
+
+
+def overlaps(rows: Scratch, slices: Sequence[Key], *, moved: bool) -> tuple[Array, Sums, Sums]:
+    """Sums of the rows that `scan` looked at, by which of the slices they are in.
 
     Returns
     -------
     tuple
-        A matrix of booleans (combinations, conditions), and the sums of each combination of the
-        rows looked at and of the reference.
+        A matrix of booleans (combinations, slices), and the sums of each combination of the rows
+        looked at and of the reference.
     """
-    mask = " | ".join(
-        f"(coalesce({condition}, false)::BIGINT << {i})" for i, condition in enumerate(conditions)
-    )
+    inside = (" AND ".join(f"{_held(i)} = {code}" for i, code in key) for key in slices)
+    mask = " | ".join(f"(({sql})::BIGINT << {i})" for i, sql in enumerate(inside))
     found = rows.run(
-        f"SELECT {mask} AS mask, {_sum_sql(moved=moved)} FROM {rows.name} "
-        "GROUP BY mask ORDER BY mask"
+        f"SELECT {mask} AS mask, {_sum_sql(moved=moved)} FROM {CODED} GROUP BY mask ORDER BY mask"
     ).to_pydict()
     masks = np.asarray(found["mask"], np.int64)
-    met = (masks[:, None] >> np.arange(len(conditions))[None, :]) & 1 == 1
+    met = (masks[:, None] >> np.arange(len(slices))[None, :]) & 1 == 1
     return met, _sums(found, ""), _sums(found, "_before")
+
+
+def sizes(rows: Scratch, conditions: Sequence[str]) -> list[int]:
+    """How many of the rows looked at meet each condition, with a value or not."""
+    counted = ", ".join(f"count(*) FILTER (WHERE NOT past AND {sql})" for sql in conditions)
+    if not counted:
+        return []
+    (row,) = rows.run(f"SELECT [{counted}] AS n FROM {rows.name}").to_pylist()
+    return list(row["n"])

@@ -16,7 +16,7 @@ from workbench.metrics import metrics
 from workbench.query import Build
 from workbench.scratch import Scratch, scratch
 from workbench.worst._attributes import MOST_VALUES, RELATION, Attribute, attributes, candidates
-from workbench.worst._scan import Key, Scan, overlaps, scan
+from workbench.worst._scan import Key, Scan, overlaps, scan, sizes
 from workbench.worst._statistics import (
     Array,
     Difference,
@@ -119,10 +119,13 @@ def find_worst(
     before it is left out: without the rows of the latter it would not be worse than the rest.
     """
     offered = candidates(build, columns)
-    table, direction = _values(build, metric, offered, where, reference)
-    with scratch(build, sql_of(table)) as rows:
+    table, direction, narrow = _values(build, metric, offered, where, reference)
+    with scratch(build, sql_of(table), kind="VIEW" if narrow else "TABLE") as rows:
         held = {f"a{i}": name for i, name in enumerate(offered)}
-        made_of = attributes(rows, held)
+        if columns or where:
+            made_of = attributes(rows, held)
+        else:
+            made_of = build.once("attributes", lambda: attributes(rows, held))
         unused = [name for name in offered if name not in {a.name for a in made_of}]
         if columns and unused:
             raise ConfigError(
@@ -137,8 +140,8 @@ def find_worst(
 
 def _values(
     build: Build, metric: str, offered: dict[str, str], where: str | None, reference: str | None
-) -> tuple[ir.Table, int]:
-    """The rows to hold, and in which direction the value is bad: 0 for away from 0."""
+) -> tuple[ir.Table, int, bool]:
+    """The rows, in which direction the value is bad (0 for away from 0), whether all is narrow."""
     names = [*metrics.names(), GAP]
     if metric not in names:
         raise ConfigError(f"There is no metric called {metric!r}.", suggest(metric, names))
@@ -173,7 +176,8 @@ def _values(
         x, direction = p - y, 0
     kept = [f"a{i}" for i in range(len(offered))]
     numbers = {name: _number(table[name]) for name in kept}
-    return table.select("past", x=x.cast("float64"), **numbers), direction
+    rows = table.select("past", x=x.cast("float64"), **numbers)
+    return rows, direction, source.startswith("narrow.")
 
 
 def _number(value: ir.Value) -> ir.Value:
@@ -229,9 +233,13 @@ def search(
     rank = nearest * seen.now.n if order == "impact" else nearest
     ranked = [int(i) for i in np.lexsort((_sizes(seen), -rank)) if named[i]]
     looked_at = int(usable.sum())
-    kept = _distinct(rows, made_of, seen, ranked, direction, looked_at, moved=moved)[:limit]
+    kept = _distinct(rows, seen, ranked, direction, looked_at, moved=moved)[:limit]
+    n_rows = sizes(rows, [_condition(made_of, seen.slices[i], held=True) for i in kept])
     return Search(
-        [_row(metric, made_of, seen, other, found, q, i, looked_at, moved=moved) for i in kept],
+        [
+            _row(metric, made_of, seen, other, found, q, i, looked_at, n, moved=moved)
+            for i, n in zip(kept, n_rows, strict=True)
+        ],
         looked_at,
     )
 
@@ -284,7 +292,6 @@ def _against(seen: Scan, pairs: Array, parents: Array, *, moved: bool) -> Differ
 
 def _distinct(
     rows: Scratch,
-    made_of: Sequence[Attribute],
     seen: Scan,
     order: Sequence[int],
     direction: int,
@@ -301,8 +308,7 @@ def _distinct(
     order = list(order[:_COMPARED])
     if not order:
         return []
-    conditions = [_condition(made_of, seen.slices[i], held=True) for i in order]
-    met, now, before = overlaps(rows, conditions, moved=moved)
+    met, now, before = overlaps(rows, [seen.slices[i] for i in order], moved=moved)
     open_rows = np.ones(len(met), bool)
     kept: list[int] = []
     for place, i in enumerate(order):
@@ -337,6 +343,7 @@ def _row(
     q: Array,
     i: int,
     looked_at: int,
+    n_rows: int,
     *,
     moved: bool,
 ) -> dict[str, Any]:
@@ -346,7 +353,7 @@ def _row(
         "slice": {made_of[place].name: made_of[place].label(code) for place, code in key},
         "where": _condition(made_of, key),
         "n": int(seen.now.n[i]),
-        "n_rows": int(seen.rows[i]),
+        "n_rows": n_rows,
         "value": float(seen.now.mean[i]),
         "against": "reference" if moved else "rest",
         "other": float(other.mean[i]),
