@@ -120,7 +120,7 @@ def ece(connection: duckdb.DuckDBPyConnection, p: Array, y: Array) -> float:
     rows = pa.table({"calibration_p": p, "calibration_y": y, "label": y.astype(int).astype(str)})
     with engine.registered(connection, "pairs", rows), without_intervals():
         table = engine.backend(connection).sql("SELECT * FROM pairs")
-        found = evaluate(table, ["ece"], execute=lambda e: arrow(connection, engine.sql_of(e)))
+        found = evaluate(table, ["ece"], execute=lambda sql: arrow(connection, sql))
     return float(found[0]["value"])
 
 

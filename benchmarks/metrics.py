@@ -36,8 +36,8 @@ import numpy as np
 
 from workbench import contract, engine
 from workbench.compiled import Parts
-from workbench.metrics import _bootstrap as bootstrap
 from workbench.metrics import (
+    SIZE,
     evaluate,
     labelled,
     metrics,
@@ -45,6 +45,7 @@ from workbench.metrics import (
     simple_sums,
     without_intervals,
 )
+from workbench.metrics import _bootstrap as bootstrap
 from workbench.metrics._pairs import cells
 from workbench.state import answer, create
 
@@ -130,9 +131,9 @@ def groups(rows: int, n_groups: int, rounds: int, threads: int) -> None:
     }  # fmt: skip
     compiled: list[str] = []
 
-    def execute(expression: Any) -> Any:
-        compiled[:] = [engine.sql_of(expression)]
-        return connection.execute(compiled[0]).to_arrow_table()
+    def execute(sql: str) -> Any:
+        compiled[:] = [sql]
+        return connection.execute(sql).to_arrow_table()
 
     def ours() -> dict[Any, float]:
         found = evaluate(table, RATES, ["g"], execute)
@@ -166,7 +167,7 @@ def groups(rows: int, n_groups: int, rounds: int, threads: int) -> None:
                           labelled=labelled(table))  # fmt: skip
     scan = engine.sql_of(simple_sums(needed, ("g",), simple))
     sums = connection.execute(scan).to_arrow_table().to_pylist()
-    same({(m, r["g"]): r[f"mean{i}"] for r in sums for i, m in enumerate(RATES)}, pandas())
+    same({(RATES[r["metric"]], r["g"]): r["mean"] for r in sums if r["metric"] != SIZE}, pandas())
     query = compiled[0]
     found = take_turns(
         {
@@ -218,8 +219,8 @@ def ece(connection: duckdb.DuckDBPyConnection, rounds: int) -> None:
     ).fetchnumpy()
     p, y = np.ascontiguousarray(arrays["p"]), np.ascontiguousarray(arrays["y"])
 
-    def execute(expression: Any) -> Any:
-        return connection.execute(engine.sql_of(expression)).to_arrow_table()
+    def execute(sql: str) -> Any:
+        return connection.execute(sql).to_arrow_table()
 
     def ours() -> float:
         with without_intervals():
@@ -278,8 +279,7 @@ def state(connection: duckdb.DuckDBPyConnection, rounds: int) -> None:
     )
     scan = engine.sql_of(cells(rows, ("cohort",), bins=10, bin_rule="numpy"))
     with without_intervals():
-        scanned = evaluate(rows.mutate(label=ibis.literal("1")), ["ece"], ["cohort"],
-                           lambda e: ask(engine.sql_of(e)))  # fmt: skip
+        scanned = evaluate(rows.mutate(label=ibis.literal("1")), ["ece"], ["cohort"], ask)
     same(kept(), {row["by"]["cohort"]: row["value"] for row in scanned})
     found = take_turns(
         {

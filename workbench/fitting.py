@@ -208,7 +208,7 @@ def before_and_after(
     as_it_is = f"SELECT *{listed} FROM {relation} WHERE {better} IS NOT NULL AND {held_out}"
     corrected = f"SELECT * REPLACE ({better} AS {column}) FROM ({as_it_is})"
     before, after = (
-        evaluate(build.query_table(query), calls, by, build.execute)
+        evaluate(build.query_table(query), calls, by, build.arrow)
         for query in (as_it_is, corrected)
     )
     return [
@@ -308,8 +308,8 @@ def _judge(
     better = later.mutate(
         **{old: kind.values(later, made.state)[new] for old, new in kind.replaces.items()}
     )
-    before = evaluate(later, calls, execute=build.execute)
-    after = evaluate(better, calls, execute=build.execute)
+    before = evaluate(later, calls, execute=build.arrow)
+    after = evaluate(better, calls, execute=build.arrow)
     kept = ("value", "low", "high", "n", "reason")
     return [
         {

@@ -70,7 +70,7 @@ def measure(
     # Wide columns cost a join with the lake, which the other metrics need not wait for.
     for part in _narrow_and_wide(calls):
         rows = build.query_table(rows_query(build, part, by, where))
-        values = evaluate(rows, part, by, build.execute)
+        values = evaluate(rows, part, by, build.arrow)
         groups = len(values) // len(part)
         for i, call in enumerate(part):
             found[call] = values[i * groups : (i + 1) * groups]

@@ -183,8 +183,8 @@ def weighted(
             "Fit it and build anew: workbench fit propensity; workbench build",
         )
     table = build.query_table(rows_query(build, calls, by, where, also=(WEIGHT,)))
-    observed = evaluate(table, calls, by, build.execute)
-    reweighted = evaluate(table, calls, by, build.execute, weight=WEIGHT)
+    observed = evaluate(table, calls, by, build.arrow)
+    reweighted = evaluate(table, calls, by, build.arrow, weight=WEIGHT)
     sizes = _sizes(build, table, by)
     found = []
     for before, after in zip(observed, reweighted, strict=True):

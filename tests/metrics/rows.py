@@ -49,7 +49,6 @@ BIN_COUNTS = (5, 7, 10, 15, 20, 25, 30, 50, 100)
 
 _backend = ibis.duckdb.connect()
 _places = itertools.cycle(range(4))
-_compiled: dict[Any, str] = {}
 
 
 def table(rows: list[dict[str, Any]]) -> ir.Table:
@@ -66,20 +65,17 @@ def stored(rows: pa.Table) -> ir.Table:
     return _backend.table(name)
 
 
-def run(expression: ir.Table) -> pa.Table:
-    """Run an expression over these tables; one that was run before is not compiled again."""
-    operation = expression.op()
-    if operation.find(ibis.expr.operations.InMemoryTable):
-        return expression.to_pyarrow()
-    if operation not in _compiled:
-        _compiled[operation] = str(ibis.to_sql(expression, dialect="duckdb"))
-    return _backend.con.execute(_compiled[operation]).to_arrow_table()
+def run(sql: str) -> pa.Table:
+    """Run SQL over these tables."""
+    return _backend.con.execute(sql).to_arrow_table()
 
 
 def evaluate(
     rows: ir.Table, calls: Any, by: Any = (), execute: Any = run, weight: str | None = None
 ) -> list[dict[str, Any]]:
-    """Evaluate metrics over such a table."""
+    """Evaluate metrics over such a table, or over one in memory."""
+    if rows.op().find(ibis.expr.operations.InMemoryTable):
+        execute = None
     return metrics.evaluate(rows, calls, by, execute, weight=weight)
 
 

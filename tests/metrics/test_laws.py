@@ -7,6 +7,7 @@ from typing import Any
 
 import ibis
 import ibis.expr.types as ir
+import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -302,11 +303,11 @@ def test_an_unknown_group_is_refused_with_the_nearest_one() -> None:
 
 
 def test_simple_metrics_share_one_scan() -> None:
-    statements: list[ir.Table] = []
+    statements: list[str] = []
 
-    def execute(expr: ir.Table) -> pa.Table:
-        statements.append(expr)
-        return run(expr)
+    def execute(sql: str) -> pa.Table:
+        statements.append(sql)
+        return run(sql)
 
     simple = [name for name in metrics.names() if metrics.get(name).expr is not None]
     assert len(simple) >= 5
@@ -314,6 +315,36 @@ def test_simple_metrics_share_one_scan() -> None:
     assert len(statements) == 1
     evaluate(table([{"label": "1"}]), [*simple, "ece"], ["country"], execute)
     assert len(statements) == 3
+
+
+def test_sql_that_is_kept_gives_what_is_compiled_anew() -> None:
+    """For other rows, other weights, other columns and other types."""
+    rng = np.random.default_rng(3)
+
+    def some(n: int) -> ir.Table:
+        p = rng.choice([0.0, 0.1, 0.3, 0.6, 0.95, 1.0], n)
+        rows = [
+            {"calibration_p": a, "calibration_y": float(b), "score": a, "correct": bool(b),
+             "label": str(int(b)), "label_index": int(b), "probabilities": [1 - a, a],
+             "reward": a, "selected": bool(a > 0.5), "positive": bool(b), "propensity": 0.5,
+             "n_choices": 2, "model_version": f"v{int(v)}", "least_confidence": 1 - a,
+             "mean_logprob": -a, "n_events": int(v), "agreement": a, "n_raters": 2,
+             "country": "de" if c < 2 else None}
+            for a, b, v, c in zip(p, rng.integers(0, 2, n), rng.integers(0, 3, n),
+                                  rng.integers(0, 4, n), strict=True)
+        ]  # fmt: skip
+        return table(rows).mutate(w=lambda found: found.calibration_p + 1.0)
+
+    first, other = some(60), some(80)
+    evaluate(first, CALLS, ["country"])
+    most = other.group_by("country").mutate(most=lambda found: found.calibration_p.max())
+    joined = most.filter(most.most > 0.5).drop("most").union(first.limit(9))
+    narrow = other.mutate(calibration_p=other.calibration_p.cast("float32")).drop("reward")
+    for rows, weight in [(joined, None), (other, "w"), (narrow, None)]:
+        kept = evaluate(rows, CALLS, ["country"], weight=weight)
+        anew = evaluate(rows, CALLS, ["country"], None, weight)
+        assert all(close(a, b) for a, b in zip(kept, anew, strict=True))
+        assert [row["by"] for row in kept] == [row["by"] for row in anew]
 
 
 def test_probabilities_outside_their_range_are_left_out() -> None:

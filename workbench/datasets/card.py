@@ -6,13 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import ibis
-import ibis.expr.types as ir
 import pyarrow as pa
 
 from workbench.datasets.leaks import NEAR_ROWS
 from workbench.datasets.pieces import pieces
 from workbench.datasets.relations import Relations
-from workbench.engine import identifier, sql_of
+from workbench.engine import identifier
 from workbench.metrics import evaluate, without_intervals
 from workbench.query import Build
 from workbench.training_formats import parse_training_format
@@ -111,8 +110,8 @@ def _figures(relations: Relations, build: Build, rows: str) -> dict[str, Any]:
     narrow = build.table("enriched_inferences", narrow=True)
     asked = ibis.table(narrow.schema(), name="rows_beside")
 
-    def run(expression: ir.Table) -> pa.Table:
-        return relations.run(f"WITH rows_beside AS (FROM {rows}) FROM ({sql_of(expression)})")
+    def run(sql: str) -> pa.Table:
+        return relations.run(f"WITH rows_beside AS (FROM {rows}) FROM ({sql})")
 
     with without_intervals():
         found = evaluate(asked, list(_METRICS.values()), execute=run)

@@ -7,7 +7,13 @@ from __future__ import annotations
 
 from workbench.formulas._bins import BIN_RULES, BinRule, bin_index
 from workbench.formulas._ensembles import disagreement, mutual_information, vote_entropy
-from workbench.formulas._intervals import Z95, mean_interval, normal_interval, wilson
+from workbench.formulas._intervals import (
+    Z95,
+    mean_interval,
+    normal_interval,
+    score_interval,
+    wilson,
+)
 from workbench.formulas._labels import labelled_distribution, normalized_margin, self_confidence
 from workbench.formulas._logistic import log_probability, logit, sigmoid, softplus
 from workbench.formulas._losses import LEAST_PROBABILITY, log_loss
@@ -55,6 +61,7 @@ __all__ = [
     "normalized_margin",
     "perplexity",
     "probability",
+    "score_interval",
     "seconds_between",
     "self_confidence",
     "sigmoid",

@@ -11,9 +11,10 @@ Z95 = 1.959963984540054
 """The 0.975 quantile of the normal distribution: a two-sided 95 % interval."""
 
 
-def _score_interval(
-    p: ir.FloatingValue, n: ir.FloatingValue, z: float
+def score_interval(
+    p: ir.FloatingValue, n: ir.FloatingValue, z: float = Z95
 ) -> tuple[ir.FloatingValue, ir.FloatingValue]:
+    """Wilson score interval of a proportion `p` of `n` trials; see `wilson`."""
     # A mean of ones may be one ulp above 1; the root of a negative number is an error in DuckDB.
     variance = ibis.greatest(p * (1.0 - p), 0.0)
     centre = (n * p + z * z / 2.0) / (n + z * z)
@@ -46,7 +47,7 @@ def wilson(
         Lower and upper end, both NULL where `n` is 0 or NULL.
     """
     trials = double(n)
-    return _score_interval(double(k) / trials.nullif(0.0), trials, z)
+    return score_interval(double(k) / trials.nullif(0.0), trials, z)
 
 
 def mean_interval(
@@ -80,7 +81,7 @@ def mean_interval(
     # Equal values can have a variance of one rounding error, so their extremes are compared.
     alike = (smallest == largest) | (variance == 0.0)
     size = alike.ifelse(count, ibis.least(effective, 1e15))
-    low, high = _score_interval(mean, size, z)
+    low, high = score_interval(mean, size, z)
     usable = (count >= 2.0) & (smallest >= 0.0) & (largest <= 1.0)
     return usable.ifelse(low, null()), usable.ifelse(high, null())
 

@@ -15,7 +15,7 @@ from workbench.metrics._calls import (
     parse_calls,
     split_calls,
 )
-from workbench.metrics._evaluate import evaluate
+from workbench.metrics._evaluate import evaluate, queries_of
 from workbench.metrics._intervals import wilson_ends, wilson_of
 from workbench.metrics._merge import (
     CELL_SUMS,
@@ -69,6 +69,7 @@ __all__ = [
     "pairs",
     "parse_call",
     "parse_calls",
+    "queries_of",
     "simple_metric",
     "simple_sums",
     "simple_values",

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-import inspect
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import ibis
 import ibis.expr.types as ir
 import pyarrow as pa
 
-from workbench import formulas
 from workbench.errors import ConfigError, suggest
 from workbench.metrics._calls import MetricCall, check_params, expressions, parse_call
-from workbench.metrics._metric import Estimate, Metric, State, expression_column, metrics
-from workbench.metrics._simple import labelled, simple_sums, simple_values
+from workbench.metrics._metric import Estimate, Metric, State, metrics
+from workbench.metrics._queries import (
+    Wanted,
+    keys_of,
+    queries,
+    sql_of_queries,
+    state_of,
+    states,
+)
 
-Execute = Callable[[ir.Table], pa.Table]
+Execute = Callable[[str], pa.Table]
 Key = tuple[Any, ...]
 
 
@@ -45,7 +49,7 @@ def evaluate(
     by
         Grouping columns. A NULL value is a group of its own.
     execute
-        Runs an expression; by default on the table's own backend.
+        Runs SQL where the table is, in DuckDB; by default its own backend runs expressions.
     weight
         Column of weights. A row of weight 2 counts as two rows for the value; the interval is that
         of the effective sample size, (sum of w)^2 / sum of w^2 (Kish 1965).
@@ -64,40 +68,60 @@ def evaluate(
         If a metric, a parameter or a grouping column does not exist.
     """
     parsed = [parse_call(call) if isinstance(call, str) else call for call in calls]
-    params = [check_params(call) for call in parsed]
-    wanted = [metrics.get(call.name) for call in parsed]
     by = tuple(dict.fromkeys(by))
-    for column, use in [
-        *((name, "group") for name in by),
-        *([(weight, "weight")] if weight else []),
-    ]:
+    wanted = _wanted(table, parsed, by, weight)
+    present = _present(table, wanted)
+    if execute is None:
+        tables = [query.to_pyarrow() for query in queries(table, present, by, weight)]
+    else:
+        tables = [execute(sql) for sql in sql_of_queries(table, present, by, weight)]
+
+    keys = keys_of(by)
+    groups = groups_of(tables[0], keys, {i: metric for i, (metric, *_) in enumerate(present)})
+    found = [dict(_split(part, keys)) for part in tables[1:]]
+    of_state = dict(zip(states(present), found, strict=True))
+    for i, (metric, params, _) in enumerate(present):
+        state = state_of(present[i])
+        if state is not None and metric.estimate is not None:
+            for key, sums in of_state[state].items():
+                groups[key].estimates[i] = metric.estimate(sums, **dict(params))
+
+    rows: list[dict[str, Any]] = []
+    for call, each in zip(parsed, wanted, strict=True):
+        name, place = str(call), present.index(each) if each in present else None
+        rows += [
+            row_of(name, each[0], by, group, group.estimates.get(place), missing=place is None)
+            for group in groups.values()
+        ]
+    return rows
+
+
+def queries_of(
+    table: ir.Table, calls: Sequence[MetricCall], by: Sequence[str] = ()
+) -> list[ir.Table]:
+    """What `evaluate` asks, for reading; nothing is run."""
+    by = tuple(dict.fromkeys(by))
+    return queries(table, _present(table, _wanted(table, calls, by)), by)
+
+
+def _wanted(
+    table: ir.Table, calls: Sequence[MetricCall], by: tuple[str, ...], weight: str | None = None
+) -> list[Wanted]:
+    for column, use in [(name, "group") for name in by] + [(weight, "weight")] * bool(weight):
         if column not in table.columns:
             raise ConfigError(
-                f"There is no column {column!r} to {use} by.", suggest(column, table.columns)
+                f"There is no column {column!r} to {use} by.", suggest(str(column), table.columns)
             )
-    run = execute or _run
-    given = [expressions(call) for call in parsed]
-    present = [
-        {*metric.needs, *texts} <= set(table.columns)
-        for metric, texts in zip(wanted, given, strict=True)
-    ]
-    needed = {n for m, ok in zip(wanted, present, strict=True) if ok for n in m.needs}
-    texts = {text for texts, ok in zip(given, present, strict=True) if ok for text in texts}
-    rows, keys = _prepare(table, needed, texts, by, weight)
-
-    simple = [i for i, m in enumerate(wanted) if present[i] and m.expr is not None]
-    groups = _scan(rows, keys, {i: wanted[i] for i in simple}, run, weighted=weight is not None)
-    states = _States(rows.filter(rows.weight.notnull()) if weight else rows, keys, run)
-    for i, metric in enumerate(wanted):
-        if present[i] and metric.state is not None:
-            for key, estimate in states.estimates(metric, params[i]).items():
-                groups[key].estimates[i] = estimate
-
     return [
-        row_of(call, metric, by, groups[key], groups[key].estimates.get(i), missing=not present[i])
-        for i, (call, metric) in enumerate(zip(parsed, wanted, strict=True))
-        for key in groups
+        (metrics.get(call.name), tuple(check_params(call).items()), tuple(expressions(call)))
+        for call in calls
     ]
+
+
+def _present(table: ir.Table, wanted: Sequence[Wanted]) -> tuple[Wanted, ...]:
+    """The metrics that the table has the columns of, each once."""
+    columns = set(table.columns)
+    return tuple(dict.fromkeys(each for each in wanted if {*each[0].needs, *each[2]} <= columns))
 
 
 @dataclass
@@ -107,47 +131,7 @@ class Group:
     values: Key
     n_rows: int
     n_labelled: int
-    estimates: dict[int, Estimate] = field(default_factory=dict)
-
-
-def _run(expr: ir.Table) -> pa.Table:
-    return expr.to_pyarrow()
-
-
-def _prepare(
-    table: ir.Table,
-    needed: set[str],
-    texts: set[str],
-    by: tuple[str, ...],
-    weight: str | None,
-) -> tuple[ir.Table, tuple[str, ...]]:
-    """Only the columns that are needed, with the grouping columns under names that cannot clash."""
-    keys = tuple(f"group_{i}" for i in range(len(by)))
-    columns = {key: table[name] for key, name in zip(keys, by, strict=True)}
-    columns |= {name: table[name] for name in sorted(needed)}
-    columns |= {expression_column(text): table[text] for text in sorted(texts)}
-    columns["labelled"] = labelled(table)
-    columns["weight"] = ibis.literal(1.0)
-    if weight:
-        given = formulas.finite(table[weight])
-        columns["weight"] = (given > 0.0).ifelse(given, ibis.null("float64"))
-    return table.select(**columns), keys
-
-
-def _scan(
-    rows: ir.Table,
-    keys: tuple[str, ...],
-    simple: dict[int, Metric],
-    run: Execute,
-    *,
-    weighted: bool,
-) -> dict[Key, Group]:
-    """Size of every group and the value of every simple metric, in one pass over the rows."""
-    sums = simple_sums(rows, keys, simple, weighted=weighted)
-    table = simple_values(sums, keys, simple)
-    if keys:
-        table = table.order_by([table[key].asc(nulls_first=False) for key in keys])
-    return groups_of(run(table), keys, simple)
+    estimates: dict[int | None, Estimate] = field(default_factory=dict)
 
 
 def groups_of(
@@ -165,27 +149,8 @@ def groups_of(
             )
         elif record["base"]:
             group.estimates[i] = Estimate(reason=simple[i].undefined)
-    return groups
-
-
-class _States:
-    """The states of one evaluation, each scanned once."""
-
-    def __init__(self, rows: ir.Table, keys: tuple[str, ...], run: Execute) -> None:
-        self._rows, self._keys, self._run = rows, keys, run
-        self._found: dict[Any, dict[Key, State]] = {}
-
-    def estimates(self, metric: Metric, params: dict[str, Any]) -> dict[Key, Estimate]:
-        """Evaluate a metric with a state, for each group that has one."""
-        if metric.state is None or metric.estimate is None:
-            return {}
-        names = inspect.signature(metric.state).parameters
-        own = {name: value for name, value in params.items() if name in names}
-        called = (metric.state, tuple(own.items()))
-        if called not in self._found:
-            table = self._run(metric.state(self._rows, self._keys, **own))
-            self._found[called] = dict(_split(table, self._keys))
-        return {key: metric.estimate(state, **params) for key, state in self._found[called].items()}
+    # Even no row is one group, where nothing else was asked for.
+    return groups if keys or groups else {(): Group((), 0, 0)}
 
 
 def _split(table: pa.Table, keys: tuple[str, ...]) -> Iterator[tuple[Key, State]]:
@@ -220,7 +185,7 @@ def key_of(values: Key) -> Key:
 
 
 def row_of(
-    call: MetricCall,
+    name: str,
     metric: Metric,
     by: tuple[str, ...],
     group: Group,
@@ -234,7 +199,7 @@ def row_of(
         about = group.n_labelled if metric.over == "labelled" else group.n_rows
         estimate = Estimate(reason="not_applicable" if about else "empty")
     return {
-        "metric": str(call),
+        "metric": name,
         "by": dict(zip(by, group.values, strict=True)),
         "value": estimate.value,
         "low": estimate.low,

@@ -20,7 +20,7 @@ from workbench.metrics._calls import MetricCall, check_params
 from workbench.metrics._evaluate import Key, groups_of, key_of, row_of
 from workbench.metrics._metric import Metric, State, metrics
 from workbench.metrics._pairs import BIN_PARAMS, cells
-from workbench.metrics._simple import labelled, simple_values
+from workbench.metrics._simple import labelled, long_sums, simple_values
 
 #: The bins of the kept cells: the defaults of every metric over `cells`.
 KEPT_BINS = {name: param.default for name, param in BIN_PARAMS.items()}
@@ -117,7 +117,7 @@ def merged_values(sums: ir.Table, keys: tuple[str, ...], simple: Mapping[int, Me
             f"min{i}": ibis.cases((outside, -1.0), (alike, mean), else_=0.0),
             f"max{i}": ibis.cases((outside, 2.0), (alike, mean), else_=1.0),
         }
-    return simple_values(added.select(**columns), keys, simple)
+    return simple_values(long_sums(added.select(**columns), keys, simple), keys, simple)
 
 
 _MOMENTS = ("n", "total", "squares")
@@ -177,7 +177,7 @@ def evaluate_kept(
                 params = check_params(calls[i])
                 groups[key].estimates[i] = metric.estimate(state, **params)
     return [
-        row_of(call, metrics.get(call.name), tuple(by), group, group.estimates.get(i))
+        row_of(str(call), metrics.get(call.name), tuple(by), group, group.estimates.get(i))
         for i, call in enumerate(calls)
         for group in groups.values()
     ]

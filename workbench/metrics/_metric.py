@@ -80,7 +80,8 @@ class Estimate:
     reason: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+# Equal to itself only: what is compiled of a metric is kept by it.
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Metric:
     """A number about a group of inferences.
 

@@ -24,7 +24,7 @@ from workbench.guide import Guide
 from workbench.macros import macros as views
 from workbench.measure import RELATION as RELATION
 from workbench.measure import rows_query
-from workbench.metrics import evaluate, metrics, parse_calls
+from workbench.metrics import metrics, parse_calls, queries_of
 from workbench.query import Build, open_build, read_manifest
 from workbench.record import record as found_record
 from workbench.reliability import reliability
@@ -368,13 +368,6 @@ def compiled(
     source: Build, names: Sequence[str], condition: str | None = None, by: Sequence[str] = ()
 ) -> str:
     """Return the SQL of metrics, for "View SQL"; nothing is run."""
-    seen: list[str] = []
-
-    def execute(expression: Any) -> pa.Table:
-        seen.append(source.sql_of(expression))
-        return expression.schema().to_pyarrow().empty_table()
-
     calls = parse_calls(names)
     table = source.query_table(rows_query(source, calls, by, condition))
-    evaluate(table, calls, by, execute)
-    return ";\n\n".join(seen)
+    return ";\n\n".join(map(source.sql_of, queries_of(table, calls, by)))
