@@ -50,6 +50,7 @@ TABLES = {
     ),
     "metric_state": "Made anew in every build; in schema `narrow` only.",
     "metric_sums": "Made anew in every build; in schema `narrow` only.",
+    "places": "Made anew in every build; in schema `narrow` only.",
     "fitted": "Made by `workbench fit` ([artefacts](artefacts.md)).",
 }
 

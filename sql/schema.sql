@@ -599,3 +599,15 @@ COMMENT ON COLUMN metric_sums.base IS 'Rows that it could be about, of a metric 
 COMMENT ON COLUMN metric_sums.outside IS 'Values outside of [0, 1].';
 COMMENT ON COLUMN metric_sums.total IS 'Sum of the values.';
 COMMENT ON COLUMN metric_sums.squares IS 'Sum of the squared values.';
+
+------------------------------------------------------------------------------------------------------
+-- What the build keeps of it in schema narrow: where a row is, so that one is found among millions
+------------------------------------------------------------------------------------------------------
+
+CREATE TABLE places (
+  place  UINTEGER,
+  row_id BIGINT
+);
+COMMENT ON TABLE places IS 'The number of each inference by the hash of its id, in the order of the hashes.';
+COMMENT ON COLUMN places.place IS 'Upper half of the hash of request_id; a few ids share one.';
+COMMENT ON COLUMN places.row_id IS 'Number of the row in the lake and in the narrow tables.';

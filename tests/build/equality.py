@@ -30,6 +30,16 @@ RELATIONS = {
     "narrow.clocks": "source",
 }
 
+#: Rows are numbered as they were read; each has its place.
+_PLACES = """
+    SELECT count(*) AS n FROM (
+        (FROM narrow.places EXCEPT ALL
+         SELECT (hash(request_id) >> 32)::UINTEGER, row_id FROM narrow.inferences)
+        UNION ALL
+        (SELECT (hash(request_id) >> 32)::UINTEGER, row_id FROM narrow.inferences
+         EXCEPT ALL FROM narrow.places))
+"""
+
 _TABLES = "SELECT table_name AS name FROM duckdb_tables() WHERE schema_name = 'narrow'"
 
 
@@ -65,6 +75,9 @@ def differences(one: Path, other: Path, atol: float = 0.0) -> list[str]:
             found += [
                 f"{relation}.{name}" for name in a.column_names if not _same(a[name], b[name], atol)
             ]
+        for side, build in (("one", left), ("other", right)):
+            if n := build.arrow(_PLACES)["n"][0].as_py():
+                found.append(f"{n} places of the {side}")
         for key in ("as_of", "ledger", "status"):
             if left.manifest[key] != right.manifest[key]:
                 found.append(f"{key}: {left.manifest[key]} and {right.manifest[key]}")

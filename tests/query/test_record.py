@@ -9,8 +9,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.ingest.folder import PLAIN, Folder, inference, lines
+from workbench import places
 from workbench.query import Build, open_build
-from workbench.record import record
+from workbench.record import _wide, record
 
 FEATURES = '[inferences.features]\nage = "DOUBLE"\n'
 N = 9000
@@ -22,7 +23,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Folder:
     made = Folder.make(tmp_path_factory.mktemp("record") / "p", PLAIN + FEATURES, events=20)
     made.write("logs/a.jsonl", lines(inference(n, input=f"in {n}", age=n / 2) for n in range(N)))
     made.ingest()
-    more = [inference(N + n, output=f"out {n}", age=0.5) for n in range(20)]
+    more = [inference(N + n, output=f"out {n}", age=0.5, choices=[]) for n in range(20)]
     more += [inference(7, ts=inference(50)["ts"], output="late", age=1.5)]
     more += [inference(8, ts=inference(0)["ts"] - 9, output="early", age=2.5)]
     made.write("logs/b.jsonl", lines(more))
@@ -53,6 +54,17 @@ def test_of_two_rows_with_one_id_the_one_that_counts_is_opened(build: Build) -> 
     assert (seventh["input"], seventh["output"]) == ("in 7", None)
     assert (eighth["input"], eighth["output"]) == (None, "early")
     assert eighth["features"] == {"age": 2.5}
+
+
+def test_every_inference_of_the_lake_is_found_by_its_place(build: Build) -> None:
+    rows = build.arrow("SELECT request_id, row_id FROM narrow.inferences").to_pylist()
+    assert len(rows) == N + 20
+    cursor = build.cursor()
+    assert all(row["row_id"] in places.find(cursor, row["request_id"]) for row in rows[::500])
+    (path, *_) = (str(build.root / name) for name in build.manifest["lake"]["inferences"])
+    first = next(row for row in rows if row["request_id"] == "r0")
+    read = _wide(path, first["row_id"], ("input", "output"))
+    assert read == {"input": "in 0"}
 
 
 def test_what_is_not_there_is_no_record(build: Build) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 import duckdb
 
-from workbench import engine
+from workbench import engine, places
 from workbench.attribution import FALLBACK_KEYS, SCOPES
 from workbench.build import events, ledger
 from workbench.build.sources import LakeTable, contract_relation
@@ -216,6 +216,7 @@ def inferences(run: Refresh) -> None:
         "FROM was_inferences UNION ALL BY NAME FROM narrow.inferences",
     )
     merge(connection, "inferences", "request_id", "changed_inferences")
+    places.replace(connection, "was_inferences")
     _merge_refused(connection, "inferences", "request_id")
 
 

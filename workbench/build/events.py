@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import duckdb
 
-from workbench import contract, engine
+from workbench import contract, engine, places
 from workbench.build import parts
 from workbench.build.sources import LakeTable, contract_relation
 from workbench.compiled import Parts
@@ -84,6 +84,7 @@ def inferences(compiled: Parts, rows: str) -> None:
         "content, source_file, source_row, NULL FROM losers"
     )
     compiled.run(parts.inferences, ["received"], empty=_empty(connection, "received"))
+    places.create(connection)
 
 
 def feedback(compiled: Parts, project: Project, rows: str) -> None:

@@ -24,7 +24,7 @@ _JOINS: Registry[Any] = Registry("workbench.contexts", "context_join", label="jo
 _ELSEWHERE = (
     "aliases", "enriched_steps",
     "calibration", "group_metrics", "uncertainty", "agreement", "label_delay",
-    "metric_state", "metric_sums",
+    "metric_state", "metric_sums", "places",
 )  # fmt: skip
 
 
