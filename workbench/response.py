@@ -39,7 +39,7 @@ def root_of(name: str) -> str:
 
 def _read(table: ir.Table, name: str) -> ir.Value:
     if name == HOUR and "ts" in table.columns:
-        return table.ts.hour()
+        return formulas.hour(table.ts)
     root, *fields = name.split(".")
     if root not in table.columns:
         raise DataError(f"There is no column {name!r}.", suggest(root, table.columns))

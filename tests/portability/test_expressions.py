@@ -82,6 +82,18 @@ def test_seconds_between_is_exact_to_the_microsecond(tables: Tables) -> None:
     assert {row["n"]: row["value"] for row in found} == {n: n / 1e6 for n in micros}
 
 
+def test_the_hour_is_that_of_utc_before_1970_too(tables: Tables) -> None:
+    times = [
+        datetime(2026, 1, 1, 23, 59, 59, 999_999, tzinfo=UTC),
+        datetime(1969, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC),
+        datetime(1966, 5, 4, 3, 0, tzinfo=UTC),
+        datetime(1970, 1, 1, tzinfo=UTC),
+        None,
+    ]
+    found = values(tables, "t", times, lambda x: formulas.hour(x["t"]))
+    assert found == [23, 23, 3, 0, None]
+
+
 TEXTS = [
     *("cat", '"cat"', '" cat "', '"', '""', "\t1.0\n", "1.0", "-3.00", "+7.0", "1.50", "1.0.0"),
     *("TRUE", '"false"', "a1.0", "1e0", ".5", "$1", "\\1", "é", "", " ", None),

@@ -28,7 +28,9 @@ from workbench.formulas._tokens import (
 from workbench.formulas._uncertainty import SUM_TOLERANCE, entropy, least_confidence, margin
 from workbench.formulas._values import (
     canonical,
+    epoch_us,
     finite,
+    hour,
     probability,
     seconds_between,
     whole_seconds,
@@ -46,7 +48,9 @@ __all__ = [
     "canonical",
     "disagreement",
     "entropy",
+    "epoch_us",
     "finite",
+    "hour",
     "labelled_distribution",
     "least_confidence",
     "log_loss",

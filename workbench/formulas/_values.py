@@ -8,8 +8,8 @@ import ibis.expr.types as ir
 from workbench import engine
 
 
-@ibis.udf.scalar.builtin(name="epoch_us")  # type: ignore[untyped-decorator]
-def _epoch_us(time) -> int:  # type: ignore[empty-body, no-untyped-def]
+@ibis.udf.scalar.builtin  # type: ignore[untyped-decorator]
+def epoch_us(time) -> int:  # type: ignore[empty-body, no-untyped-def]
     """Microseconds since 1970, on DuckDB."""
 
 
@@ -40,16 +40,25 @@ def probability(value: ir.Value) -> ir.FloatingValue:
 def whole_seconds(time: ir.TimestampValue) -> ir.FloatingValue:
     """Seconds of a time since 1970, rounded down."""
     if engine.is_duckdb(time):
-        return (_epoch_us(time).cast("float64") / 1e6).floor()
+        return (epoch_us(time).cast("float64") / 1e6).floor()
     # Some engines give the epoch with its fraction, others without: floor makes them one.
     return time.epoch_seconds().cast("float64").floor()
+
+
+def hour(time: ir.TimestampValue) -> ir.IntegerValue:
+    """Hour of a time in UTC, 0 to 23."""
+    if engine.is_duckdb(time):
+        # As in `seconds_between`; the remainder of a time before 1970 is below zero.
+        hours = (epoch_us(time).cast("float64") / 3.6e9).floor().cast("int64")
+        return ((hours % 24 + 24) % 24).cast("int32")
+    return time.hour()
 
 
 def seconds_between(later: ir.TimestampValue, earlier: ir.TimestampValue) -> ir.FloatingValue:
     """Seconds from `earlier` to `later`, to the microsecond; NULL where either is."""
     if engine.is_duckdb(later):
         # Whatever else is asked of a time goes through its calendar and takes sixty times as long.
-        return (_epoch_us(later) - _epoch_us(earlier)).cast("float64") / 1e6
+        return (epoch_us(later) - epoch_us(earlier)).cast("float64") / 1e6
     whole = whole_seconds(later) - whole_seconds(earlier)
     micros = later.microsecond().cast("float64") - earlier.microsecond().cast("float64")
     return (whole * 1e6 + micros) / 1e6

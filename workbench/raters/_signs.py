@@ -12,7 +12,7 @@ from typing import Any
 import ibis
 import ibis.expr.types as ir
 
-from workbench.formulas import canonical, seconds_between
+from workbench.formulas import canonical, epoch_us, seconds_between
 from workbench.metrics import wilson_of
 
 KEY = ("name", "rater_id")
@@ -98,10 +98,10 @@ def clocks(events: ir.Table) -> ir.Table:
 
     A signal of one rater has no other clock to compare with, so the step is then the finest.
     """
-    seconds = events.feedback_ts.epoch_seconds()
-    whole = (events.feedback_ts.microsecond() == 0).fill_null(True)
+    micros = epoch_us(events.feedback_ts)
     fits = {
-        f"s{step}": (whole & (seconds % step == 0).fill_null(True)).all() for step in _STEPS_SECONDS
+        f"s{step}": (micros % (step * 1_000_000) == 0).fill_null(True).all()
+        for step in _STEPS_SECONDS
     }
     facts = events.group_by("name").agg(raters=events.rater_id.nunique(), **fits)
     step = ibis.cases(
@@ -116,7 +116,7 @@ def minutes(events: ir.Table, chosen: ir.Table) -> ir.Table:
     """``peak``: events of a rater in the busiest minute, and ``n_minutes`` with any."""
     rows = events.semi_join(chosen, list(KEY))
     rows = rows.filter(rows.feedback_ts.notnull())
-    rows = rows.mutate(minute=rows.feedback_ts.truncate("m"))
+    rows = rows.mutate(minute=(epoch_us(rows.feedback_ts).cast("float64") / 6e7).floor())
     counts = rows.group_by(*KEY, "minute").agg(k=rows.count())
     return counts.group_by(*KEY).agg(peak=counts.k.max(), n_minutes=counts.count())
 
