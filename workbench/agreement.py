@@ -76,6 +76,16 @@ def ratings(feedback: ir.Table, per: Sequence[str] = ()) -> ir.Table:
     return found.filter(found["__place"] == 0).drop("__place")
 
 
+def shared(feedback: ir.Table) -> ir.Table:
+    """The `events` of inferences that have several under one signal: the others compare nothing.
+
+    To find each rater's latest value is to sort, and as a rule most inferences have one event.
+    """
+    said = events(feedback)
+    several = said.group_by("name", "request_id").agg(__n=said.count())
+    return said.semi_join(several.filter(several["__n"] > 1), ["name", "request_id"])
+
+
 def unit_patterns(rated: ir.Table) -> ir.Table:
     """Units by what was said of them, without saying by whom.
 

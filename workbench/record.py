@@ -12,6 +12,7 @@ import duckdb
 
 from workbench import engine, places
 from workbench.contract import WIDE_COLUMNS
+from workbench.errors import NotFoundError
 from workbench.ingest.mapping import feature_column
 from workbench.measure import RELATION
 from workbench.query import Build
@@ -26,11 +27,20 @@ def record(build: Build, request_id: str) -> dict[str, Any] | None:
     own = {*build.manifest["files"]}
     every = build.manifest.get("lake", {}).get("inferences", ())
     files = [str(build.root / name) for name in every if name in own]
-    found = _in_lake(build, files, request_id) if files else None
+    found = _in_lake(build, files, request_id) if files and _has_places(build) else None
     if found is not None:
         return found
     rows = build.arrow(f"FROM {RELATION} WHERE request_id = $id", {"id": request_id}).to_pylist()
     return rows[0] if rows else None
+
+
+def _has_places(build: Build) -> bool:
+    """Whether the build was made by a version that keeps them."""
+    try:
+        build.columns("places", narrow=True)
+    except NotFoundError:
+        return False
+    return True
 
 
 def _in_lake(build: Build, files: Sequence[str], request_id: str) -> dict[str, Any] | None:

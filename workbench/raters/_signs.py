@@ -82,7 +82,8 @@ def gaps(events: ir.Table, chosen: ir.Table, clock: ir.Table) -> ir.Table:
     )
     rows = rows.mutate(gap=seconds_between(rows.feedback_ts, before))
     rows = rows.filter(rows.gap > 0.0)
-    rows = rows.mutate(median_gap=rows.gap.median().over(ibis.window(group_by=list(KEY))))
+    medians = rows.group_by(*KEY).agg(median_gap=rows.gap.median())
+    rows = rows.inner_join(medians, list(KEY))
     rows = rows.inner_join(clock, "name")
     near = (rows.gap - rows.median_gap).abs() <= rows.median_gap * EQUAL + rows.step
     return rows.group_by(*KEY).agg(

@@ -7,7 +7,7 @@ from typing import Any
 import ibis.expr.types as ir
 
 from workbench import dawid_skene
-from workbench.agreement import events, ratings
+from workbench.agreement import events, ratings, shared
 from workbench.metrics import wilson_of
 from workbench.query import Build
 from workbench.raters import _signs
@@ -56,7 +56,7 @@ def raters(build: Build, where: str | None = None, least: int = 20) -> list[dict
     for table in counts(build, where, least):
         for row in build.execute(table).to_pylist():
             facts.setdefault((row["name"], row["rater_id"]), {}).update(row)
-    reliability = _reliability(build, ratings(feedback(build, where)))
+    reliability = _reliability(build, ratings(shared(feedback(build, where))))
     usual = _usual(facts)
     found = [
         _row(fact, reliability.get(key), usual[key], len(facts)) for key, fact in facts.items()
@@ -67,7 +67,7 @@ def raters(build: Build, where: str | None = None, least: int = 20) -> list[dict
 def counts(build: Build, where: str | None = None, least: int = 20) -> list[ir.Table]:
     """What the engine counts for `raters`: a row per rater and signal in each table."""
     rows = feedback(build, where)
-    said, rated = events(rows), ratings(rows)
+    said, rated = events(rows), ratings(shared(rows))
     chosen = _signs.totals(said, least)
     return [
         chosen,
@@ -97,8 +97,8 @@ def _usual(facts: dict[tuple[str, str], dict[str, Any]]) -> dict[tuple[str, str]
 
 def _reliability(build: Build, rated: ir.Table) -> dict[tuple[str, str], tuple[int, float]]:
     """Votes of each rater that others voted beside, and the share of them that is right."""
-    shared = rated.group_by("name", "request_id").agg(m=rated.count())
-    several = rated.semi_join(shared.filter(shared.m > 1), ["name", "request_id"])
+    voters = rated.group_by("name", "request_id").agg(m=rated.count())
+    several = rated.semi_join(voters.filter(voters.m > 1), ["name", "request_id"])
     votes = build.execute(several.select("name", "request_id", "rater_id", "value"))
     found: dict[tuple[str, str], tuple[int, float]] = {}
     for name in votes["name"].unique().to_pylist():

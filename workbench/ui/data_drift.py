@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC
 from typing import Any
 
 from workbench.drift import chunks_query, drift
 from workbench.measure import measure
 from workbench.query import Build
+from workbench.state import measure_state
 from workbench.ui.data import cached, span
 from workbench.worst import Search, find_worst
 
@@ -51,12 +53,18 @@ def promised(
     found = followed(source, ("expected",), every, reference, (), condition)
     if every.strip().isdecimal() or not any(row["measured"] is not None for row in found):
         return found
-    start = f"date_trunc('{every.strip().lower()}', ts)"
-    chosen = f"coalesce(({reference}\n), false)" if reference else "false"
-    # Of all chunks in one scan; without a reference, the first ones are not told by a condition.
-    measured = measure(source, ("accuracy",), (start, chosen), condition)
+    unit = every.strip().lower()
+    if reference or condition:
+        # In UTC without its calendar, which takes ten times as long.
+        start = f"date_trunc('{unit}', make_timestamp(epoch_us(ts)))"
+        chosen = f"coalesce(({reference}\n), false)" if reference else "false"
+        # Of all chunks in one scan; without a reference, no condition tells the first ones.
+        measured = measure(source, ("accuracy",), (start, chosen), condition)
+    else:
+        start, chosen = f"date_trunc('{unit}', day::TIMESTAMP)", "false"
+        measured = measure_state(source, ("accuracy",), (start, chosen))
     ends = {
-        (row["by"][start], row["by"][chosen]): {
+        (row["by"][start].replace(tzinfo=UTC), row["by"][chosen]): {
             name: row[name] for name in ("low", "high", "n_labelled")
         }
         for row in measured
