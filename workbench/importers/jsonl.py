@@ -9,6 +9,7 @@ from itertools import chain
 from typing import Any
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -31,7 +32,7 @@ _SCHEMA = pa.schema(
     [
         (PART, pa.int32()),
         (ROW, pa.int64()),
-        (RAW, pa.large_string()),
+        (RAW, pa.string_view()),
         ("bad_utf8", pa.bool_()),
     ]
 )
@@ -87,14 +88,17 @@ def begin(connection: duckdb.DuckDBPyConnection) -> None:
     refused_table(connection, _REFUSED)
     connection.execute(
         f"CREATE OR REPLACE TABLE {LINES} "
-        f"({PART} INTEGER, {ROW} BIGINT, {RAW} VARCHAR, bad_utf8 BOOLEAN)"
+        f"({PART} INTEGER, {ROW} BIGINT, {RAW} VARCHAR, bad_utf8 BOOLEAN, is_object BOOLEAN)"
     )
 
 
 def insert(connection: duckdb.DuckDBPyConnection, lines: pa.Table | pa.RecordBatchReader) -> None:
-    """Add lines: their part, their row, their text, and whether it was no UTF-8."""
+    """Add lines: part, row, text without blanks around it, and whether it was no UTF-8."""
     with engine.registered(connection, "jsonl_batches", lines):
-        connection.execute(f"INSERT INTO {LINES} SELECT * FROM jsonl_batches")
+        connection.execute(
+            f"INSERT INTO {LINES} SELECT *, NOT bad_utf8 AND {_IS_OBJECT} FROM "
+            f"jsonl_batches AS lines({PART}, {ROW}, {RAW}, bad_utf8)"
+        )
 
 
 def unreadable(connection: duckdb.DuckDBPyConnection, part: Part, what: str) -> None:
@@ -132,16 +136,19 @@ def finish(
 
 def _refuse_others(connection: duckdb.DuckDBPyConnection) -> None:
     """Refuse the lines that are no objects."""
+    refused = engine.scalar(connection, f"SELECT count(*) FROM {LINES} WHERE NOT is_object")
+    if not refused:
+        return
     connection.execute(
         f"INSERT INTO {_REFUSED} SELECT {PART}, {ROW}, "
         f"CASE WHEN bad_utf8 THEN 'not_utf8' ELSE 'not_json' END, NULL, {RAW} "
-        f"FROM {LINES} WHERE bad_utf8 OR {_NOT_AN_OBJECT}"
+        f"FROM {LINES} WHERE NOT is_object"
     )
-    connection.execute(f"DELETE FROM {LINES} WHERE bad_utf8 OR {_NOT_AN_OBJECT}")
+    connection.execute(f"DELETE FROM {LINES} WHERE NOT is_object")
 
 
-# json_type raises on what is not JSON, and AND does not promise to stop early: hence CASE.
-_NOT_AN_OBJECT = f"CASE WHEN json_valid({RAW}) THEN json_type({RAW}) <> 'OBJECT' ELSE true END"
+# Of a text without blanks around it: one parse, where json_type would be a second one.
+_IS_OBJECT = f"json_valid({RAW}) AND starts_with({RAW}, '{{')"
 
 
 class _Lines:
@@ -183,20 +190,54 @@ class _Lines:
         stream.close()
 
     def _batch(self, chunk: bytes) -> pa.RecordBatch:
-        lines = pc.split_pattern(pa.array([chunk], pa.large_binary()), b"\n").flatten()
-        lines = lines.cast(pa.large_binary())
-        text, bad = decode(lines)
-        text = pc.utf8_trim_whitespace(text)
-        numbers = pa.array(range(self.row, self.row + len(text)), pa.int64())
+        text, bad = _plain(chunk) or _trimmed(chunk)
+        number = pa.array(np.full(len(text), self.part.number, np.int32))
+        rows = pa.array(np.arange(self.row, self.row + len(text)))
         self.row += len(text)
-        batch = pa.record_batch(
-            [pa.nulls(len(text), pa.int32()).fill_null(self.part.number), numbers, text, bad],
-            schema=_SCHEMA,
-        )
-        batch = batch.filter(pc.not_equal(text, ""))
+        columns = [number, rows, text, bad]
+        if text.type != pa.string_view():
+            there = pc.not_equal(text, "")
+            columns = [column.filter(there) for column in columns]
+            columns[2] = columns[2].cast(pa.string_view())
+        batch = pa.record_batch(columns, schema=_SCHEMA)
         if self._head is None and len(batch):
             self._head = str(batch.column(RAW)[0])
         return batch
+
+
+def _trimmed(chunk: bytes) -> tuple[pa.Array, pa.Array]:
+    """The lines of a chunk without the blanks around them, and which of them were no UTF-8."""
+    lines = pc.split_pattern(pa.array([chunk], pa.large_binary()), b"\n").flatten()
+    text, bad = decode(lines.cast(pa.large_binary()))
+    return pc.utf8_trim_whitespace(text), bad
+
+
+def _plain(chunk: bytes) -> tuple[pa.Array, pa.Array] | None:
+    """The same without a copy, where nothing is to be trimmed but line breaks; None elsewhere."""
+    data = np.frombuffer(chunk, np.uint8)
+    if not 0 < len(data) < 2**31:
+        return None
+    ends = np.append(np.flatnonzero(data == ord("\n")), len(data))
+    starts = np.append(0, ends[:-1] + 1)
+    ends = ends - (data[ends - 1] == ord("\r"))
+    lengths = ends - starts
+    # A view of up to twelve bytes holds them itself; a blank may be longer than one byte.
+    if lengths.min() <= 12:
+        return None
+    edges = np.concatenate([data[starts], data[ends - 1]])
+    if edges.min() <= ord(" ") or edges.max() > 127:
+        return None
+    try:
+        pa.array([chunk], pa.binary()).cast(pa.string())
+    except pa.ArrowInvalid:
+        return None
+    views = np.zeros((len(starts), 4), np.int32)
+    views[:, 0] = lengths
+    views[:, 1] = data[starts[:, None] + np.arange(4)].view(np.int32)[:, 0]
+    views[:, 3] = starts
+    buffers = [None, pa.py_buffer(views), pa.py_buffer(chunk)]
+    text = pa.Array.from_buffers(pa.string_view(), len(starts), buffers)
+    return text, pa.array(np.zeros(len(starts), bool))
 
 
 def _tail(
@@ -216,7 +257,9 @@ def _tail(
         ).fetchall()[0][0]
     )
     if whole:
-        connection.execute(f"INSERT INTO {LINES} VALUES (?, ?, ?, false)", [number, row, text])
+        connection.execute(
+            f"INSERT INTO {LINES} VALUES (?, ?, ?, false, true)", [number, row, text]
+        )
         end = End(offset=position, next_row=row + 1, terminated=False)
     if broken:
         raw = None if whole else text
@@ -246,7 +289,8 @@ def _unwrap(
     tails[:] = [tail for tail in tails if tail[0] != part.number]
     wrapped = "from_json($2, '[\"JSON\"]')" if kind == "ARRAY" else "[$2::JSON]"
     connection.execute(
-        f"INSERT INTO {LINES} SELECT $1, i, elements[i]::VARCHAR, false FROM "
+        f"INSERT INTO {LINES} SELECT $1, i, elements[i]::VARCHAR, false, "
+        "json_type(elements[i]) = 'OBJECT' FROM "
         f"(SELECT {wrapped} AS elements), "
         "LATERAL unnest(range(1, len(elements) + 1)) AS t(i) ORDER BY i",
         [part.number, content],
@@ -259,7 +303,10 @@ def _unwrap(
 
 
 def _parse(connection: duckdb.DuckDBPyConnection, keys: Sequence[str]) -> None:
-    """Split the objects into one text column per key, in one parse of each line."""
+    """Split the objects into one text column per key, in one parse of each line.
+
+    A view, for what is read once need not be written down before.
+    """
     names = column_names(keys)
     plain = [key for key in keys if names[key] == key]
     structure = json.dumps(dict.fromkeys(plain, "VARCHAR"), ensure_ascii=False)
@@ -272,7 +319,7 @@ def _parse(connection: duckdb.DuckDBPyConnection, keys: Sequence[str]) -> None:
     ]
     listed = "".join(f", {column}" for column in columns)
     connection.execute(
-        f"CREATE OR REPLACE TABLE {_ROWS} AS SELECT {PART}, {ROW}, {RAW}{listed} "
+        f"CREATE OR REPLACE VIEW {_ROWS} AS SELECT {PART}, {ROW}, {RAW}{listed} "
         f"FROM (SELECT *, {parsed} AS parsed FROM {LINES})"
     )
 

@@ -120,13 +120,20 @@ def leave_out_known(commit: Commit, refused: str, counted: Set[int]) -> None:
     files += f") AND ingest_id IN ({', '.join(map(str, sorted(counted)))}"
     rows = commit.lake.relation(commit.table)
     if rows is not None:
-        columns = set(engine.columns_of(connection, checked)) - mapping.OWN
-        columns &= set(engine.columns_of(connection, rows))
-        packed = ", ".join(f"{identifier(n)} := {identifier(n)}" for n in sorted(columns))
-        content = f"md5(CAST(to_json(struct_pack({packed})) AS VARCHAR))"
+        present = set(engine.columns_of(connection, checked)) - mapping.OWN
+        missing = mapping.missing_columns(commit.table, present)
+        columns = (present | set(missing)) & set(engine.columns_of(connection, rows))
+
+        def content(absent: Mapping[str, str]) -> str:
+            packed = ", ".join(
+                f"{identifier(n)} := {'NULL' if n in absent else identifier(n)}"
+                for n in sorted(columns)
+            )
+            return f"md5(CAST(to_json(struct_pack({packed})) AS VARCHAR))"
+
         connection.execute(
-            f"DELETE FROM {checked} WHERE {mapping.REASON} IS NULL AND {content} IN "
-            f"(SELECT {content} FROM {rows} WHERE source_file IN ({files}))"
+            f"DELETE FROM {checked} WHERE {mapping.REASON} IS NULL AND {content(missing)} IN "
+            f"(SELECT {content({})} FROM {rows} WHERE source_file IN ({files}))"
         )
     quarantined = commit.lake.relation("quarantine")
     if quarantined is not None:
@@ -176,6 +183,9 @@ def commit_rows(commit: Commit) -> int:
     columns = engine.columns_of(commit.connection, mapping.CHECKED)
     stamps = f", now() AS ingested_at, c.{RAW} AS raw" if commit.table == "feedback" else ""
     listed = "".join(f", c.{identifier(name)}" for name in columns if name not in mapping.OWN)
+    if not commit.table.startswith("context_"):
+        missing = mapping.missing_columns(commit.table, columns)
+        listed += "".join(f", NULL::{dtype} AS {identifier(n)}" for n, dtype in missing.items())
     rows = (
         f"SELECT {base} + row_number() OVER () AS row_id, v.ingest_id, v.name AS source_file, "
         f"c.{ROW} AS source_row{stamps}{listed} FROM {mapping.CHECKED} c "

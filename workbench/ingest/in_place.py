@@ -60,14 +60,14 @@ def check(connection: duckdb.DuckDBPyConnection, source: Source, base: Base) -> 
     tuple of int
         How many rows are accepted, and how many times have no zone.
     """
-    checked = mapping.checked(connection, source, base)
+    checked, _ = mapping.checked(connection, source, base)
     connection.execute(
         f"CREATE OR REPLACE TEMP TABLE {_BAD} AS SELECT {PART}, {ROW} FROM ({checked}) "
         f"WHERE {mapping.REASON} IS NOT NULL"
     )
     # What a row was is worked out for the refused ones alone.
     only = f"(SELECT b.* FROM {base.relation} b SEMI JOIN {_BAD} USING ({PART}, {ROW}))"
-    refused = mapping.checked(connection, source, replace(base, relation=only))
+    refused, _ = mapping.checked(connection, source, replace(base, relation=only))
     connection.execute(f"CREATE OR REPLACE TABLE {mapping.CHECKED} AS {refused}")
     (accepted, no_zone) = connection.execute(
         f"SELECT count(*) - (SELECT count(*) FROM {_BAD}), "
@@ -128,7 +128,7 @@ def rows(
     verify(project.state, pins)
     staged = _staged(connection, files)
     base = base_of(connection, source, staged, {}, {})
-    checked = mapping.checked(connection, source, base)
+    checked, _ = mapping.checked(connection, source, base)
     columns = engine.columns_of(connection, f"({checked})")
     kept = [name for name in columns if name not in mapping.OWN]
     listed = "".join(f", c.{identifier(name)}" for name in kept)

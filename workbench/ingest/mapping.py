@@ -7,7 +7,7 @@ which are NULL for a row that is accepted.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import duckdb
 
@@ -35,23 +35,44 @@ _KEYS = {
 
 
 def check(connection: duckdb.DuckDBPyConnection, source: Source, base: Base) -> None:
-    """Map, cast and check the rows of `base` into the relation `CHECKED`; see `checked`."""
-    connection.execute(f"CREATE OR REPLACE TABLE {CHECKED} AS {checked(connection, source, base)}")
+    """Map, cast and check the rows of `base` into the relation `CHECKED`; see `checked`.
+
+    It lacks the columns that no row has (`missing_columns`): to write them down takes as long as
+    the others. The text of a row is there only where it is kept: of feedback, and of refused rows.
+    """
+    query, missing = checked(connection, source, base)
+    text = f"CASE WHEN {REASON} IS NOT NULL THEN {RAW} END AS {RAW}"
+    replaced = "" if source.table == "feedback" else f" REPLACE ({text})"
+    connection.execute(
+        f"CREATE OR REPLACE TABLE {CHECKED} AS "
+        f"SELECT * EXCLUDE ({', '.join(map(identifier, ['__bad', *missing]))}){replaced} "
+        f"FROM ({query})"
+    )
 
 
-def checked(connection: duckdb.DuckDBPyConnection, source: Source, base: Base) -> str:
-    """Query of the rows of `base` mapped, cast and checked.
+def missing_columns(table: str, present: Iterable[str]) -> dict[str, str]:
+    """Type of each column that a row of `table` has by contract and that is not in `present`."""
+    there = set(present)
+    return {name: c.type for name, c in _mapped(table).items() if name not in there}
+
+
+def _mapped(table: str) -> dict[str, contract.Column]:
+    """The columns of a lake table that are not made by the workbench alone."""
+    own = ("features", *contract.OWN_FEEDBACK_COLUMNS)
+    return {n: c for n, c in contract.table(table).columns.items() if n not in own}
+
+
+def checked(
+    connection: duckdb.DuckDBPyConnection, source: Source, base: Base
+) -> tuple[str, list[str]]:
+    """Query of the rows of `base` mapped, cast and checked; the columns that are NULL in all.
 
     Raises
     ------
     ConfigError
         If the mapping names what is not there; all such problems are named at once.
     """
-    columns = {
-        name: column
-        for name, column in contract.table(source.table).columns.items()
-        if name not in ("features", *contract.OWN_FEEDBACK_COLUMNS)
-    }
+    columns = _mapped(source.table)
     inputs, used, problems = _inputs(connection, source, base, columns)
     problems += _missing_mandatory(source, inputs, base)
     features = _feature_inputs(source, base, used, problems)
@@ -65,7 +86,7 @@ def checked(connection: duckdb.DuckDBPyConnection, source: Source, base: Base) -
     if "metadata" in columns:
         inputs["metadata"] = _with_left_over(inputs.get("metadata"), base, used)
     selected = [PART, ROW, f"{raw_of(base)} AS {RAW}"]
-    values, bads, types = [], [], {}
+    values, bads = [], []
     for name, (dtype, sql) in {**inputs, **features}.items():
         target = columns[name].type if name in columns else source.features[feature_of(name)]
         selected.append(f"{sql} AS {identifier('__in_' + name)}")
@@ -73,16 +94,12 @@ def checked(connection: duckdb.DuckDBPyConnection, source: Source, base: Base) -
         result = casts.cast(given, dtype, _canonical(connection, target))
         value = f"nullif(trim({result.value}), '')" if name in _KEYS else result.value
         values.append(f"{value} AS {identifier(name)}")
-        types[name] = target
         if result.bad != "false":
             bads.append((name, result.bad))
         if name == "ts":
             selected.append(f"{casts.has_no_zone(sql, dtype)} AS {NO_ZONE}")
-    nulls = [
-        f"CAST(NULL AS {column.type}) AS {identifier(name)}"
-        for name, column in columns.items()
-        if name not in inputs
-    ]
+    missing = missing_columns(source.table, inputs)
+    nulls = [f"CAST(NULL AS {dtype}) AS {identifier(n)}" for n, dtype in missing.items()]
     no_zone = NO_ZONE if "ts" in inputs else f"false AS {NO_ZONE}"
     bad = (
         "CASE " + " ".join(f"WHEN {c} THEN {literal(n)} " for n, c in bads) + "END"
@@ -97,12 +114,14 @@ def checked(connection: duckdb.DuckDBPyConnection, source: Source, base: Base) -
     reason = " ".join(f"WHEN {c} THEN {literal(r)}" for r, _, c in rules)
     field = " ".join(f"WHEN {c} THEN {literal(f)}" for _, f, c in rules)
     flagged, filled = defaults(source, inputs)
-    replaced = f"* REPLACE ({', '.join(filled)})" if filled else "*"
-    return (
+    entries = ", ".join(f"{sql} AS {identifier(name)}" for name, sql in filled.items())
+    replaced = f"* REPLACE ({entries})" if filled else "*"
+    query = (
         f"SELECT {replaced}, {flagged} AS {FLAGS}, "
         f"CASE WHEN __bad IS NOT NULL THEN 'bad_type' {reason} END AS {REASON}, "
         f"CASE WHEN __bad IS NOT NULL THEN __bad {field} END AS {FIELD} FROM ({cast_sql})"
     )
+    return query, [name for name in missing if name not in filled]
 
 
 def feature_column(name: str) -> str:

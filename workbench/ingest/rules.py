@@ -88,28 +88,28 @@ def _feedback_rules(source: Source) -> list[tuple[str, str, str]]:
     return rules
 
 
-def defaults(source: Source, inputs: Mapping[str, object]) -> tuple[str, list[str]]:
-    """SQL of the flags of a row, and of the columns that the workbench fills in."""
+def defaults(source: Source, inputs: Mapping[str, object]) -> tuple[str, dict[str, str]]:
+    """SQL of the flags of a row, and of each column that the workbench fills in."""
     if source.table == "feedback":
         identity = ", ".join(
             f"{identifier(name)} := {identifier(name)}"
             for name in sorted(inputs)
             if name not in ("feedback_id", "received_at")
         )
-        return "CAST(NULL AS VARCHAR[])", [
-            # The patch drops missing fields, so that an event is itself whatever it is read with.
-            "coalesce(feedback_id, md5(CAST(json_merge_patch('{}', "
-            f"to_json(struct_pack({identity}))) AS VARCHAR))) AS feedback_id",
-            "coalesce(name, 'retraction') AS name",
-            "coalesce(received_at, ts) AS received_at",
-            "coalesce(scope, 'inference') AS scope",
-            f"coalesce(schema_version, {contract.FEEDBACK_SCHEMA_VERSION}) AS schema_version",
-        ]
-    if source.table != "inferences":
-        return "CAST(NULL AS VARCHAR[])", []
+        # The patch drops missing fields, so that an event is itself whatever it is read with.
+        content = f"CAST(json_merge_patch('{{}}', to_json(struct_pack({identity}))) AS VARCHAR)"
+        return "CAST(NULL AS VARCHAR[])", {
+            "feedback_id": f"coalesce(feedback_id, md5({content}))",
+            "name": "coalesce(name, 'retraction')",
+            "received_at": "coalesce(received_at, ts)",
+            "scope": "coalesce(scope, 'inference')",
+            "schema_version": f"coalesce(schema_version, {contract.FEEDBACK_SCHEMA_VERSION})",
+        }
+    if source.table != "inferences" or "token_logprobs" not in inputs:
+        return "CAST(NULL AS VARCHAR[])", {}
     bad = (
         f"len(list_filter(token_logprobs, lambda p: p < {LEAST_LOGPROB} "
         f"OR p > {LOGPROB_TOLERANCE} OR isnan(p))) > 0"
     )
     flags = f"CASE WHEN {bad} THEN ['token_logprobs:sentinel'] END"
-    return flags, [f"CASE WHEN {bad} THEN NULL ELSE token_logprobs END AS token_logprobs"]
+    return flags, {"token_logprobs": f"CASE WHEN {bad} THEN NULL ELSE token_logprobs END"}
