@@ -23,7 +23,7 @@ from typing import Any
 import duckdb
 import ibis.expr.types as ir
 
-from workbench import engine, progress
+from workbench import engine, pieces, progress
 
 _STARTED = time.time()
 _PACKAGE = Path(__file__).resolve().parent
@@ -51,7 +51,7 @@ class Scope:
 
     tables: Mapping[str, ir.Table]
     run: Callable[[str], object]
-    _make: Callable[[str, ir.Table | None, str, str, Sequence[str]], ir.Table]
+    _make: Callable[[str, ir.Table | None, str, str, Sequence[str], int], ir.Table]
     variable: Callable[[str, str], ir.Value] = engine.variable
 
     def make(
@@ -61,6 +61,7 @@ class Scope:
         query: str = "{}",
         kind: str = "TABLE",
         empty: Sequence[str] = (),
+        n_pieces: int = 1,
     ) -> ir.Table:
         """Make a table of schema ``narrow``, or a temporary one where `name` has no schema.
 
@@ -76,8 +77,15 @@ class Scope:
             ``TABLE``, or ``VIEW`` for what is read once.
         empty
             Columns of a table that are known to hold no value.
+        n_pieces
+            Number of the pieces that a table is made of; the expression is `of_piece` then.
         """
-        return self._make(name, expression, query, kind, empty)
+        return self._make(name, expression, query, kind, empty, n_pieces)
+
+    def of_piece(self, rows: ir.Table, by: str = "row_id") -> ir.Table:
+        """Those of `rows` that are of the piece whose turn it is; see `workbench.pieces`."""
+        first, end = (self.variable(name, "int64") for name in (pieces.FIRST, pieces.END))
+        return rows.filter(rows[by] >= first, rows[by] < end)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,16 +170,24 @@ class Parts:
             statements.append(sql)
 
         def make(
-            name: str, expression: ir.Table | None, query: str, kind: str, empty: Sequence[str]
+            name: str,
+            expression: ir.Table | None,
+            query: str,
+            kind: str,
+            empty: Sequence[str],
+            n: int,
         ) -> ir.Table:
             sql = query
             if expression is not None:
                 sql = query.replace("{}", engine.sql_of(expression))
-            if empty:
-                made = engine.table_statements(self.connection, quoted(name), sql, empty)
+            whole = kind if "." in name else f"OR REPLACE TEMP {kind}"
+            if kind == "TABLE" and (empty or n > 1):
+                made = engine.table_statements(
+                    self.connection, quoted(name), sql, empty, apart=n > 1, kind=whole
+                )
+                made = [*made[:-1], *pieces.in_turn(made[-1], n)] if n > 1 else made
             else:
-                kind = kind if "." in name else f"OR REPLACE TEMP {kind}"
-                made = [f"CREATE {kind} {quoted(name)} AS {sql}"]
+                made = [f"CREATE {whole} {quoted(name)} AS {sql}"]
             for statement in made:
                 run(statement)
             return self.open(name)

@@ -31,6 +31,8 @@ VERSION = duckdb.__version__
 
 #: Environment variable that says how much memory each connection may use at most.
 MEMORY_LIMIT = "WORKBENCH_MEMORY_LIMIT"
+#: Memory that a thread needs to work well.
+_THREAD_BYTES = 125_000_000
 _MEMORY = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([KMGT])(I?)B\s*", re.IGNORECASE)
 
 
@@ -63,6 +65,10 @@ def connect(temp: Path | None = None, memory_limit: str | None = None) -> duckdb
             connection.execute(f"SET memory_limit = {literal(limit)}")
         except duckdb.Error as error:
             raise _no_limit(limit) from error
+        # Each thread holds blocks of its own that cannot be spilled.
+        threads = int(scalar(connection, "SELECT current_setting('threads')"))
+        most = max(1, int(memory(connection) / _THREAD_BYTES))
+        connection.execute(f"SET threads = {min(threads, most)}")
     return connection
 
 
@@ -79,6 +85,11 @@ def _bytes(limit: str) -> float:
     assert match is not None
     power = " KMGT".index(match[2].upper())
     return float(match[1]) * float((1024 if match[3] else 1000) ** power)
+
+
+def memory(connection: duckdb.DuckDBPyConnection) -> float:
+    """Bytes of memory from which on a connection spills."""
+    return _bytes(str(scalar(connection, "SELECT current_setting('memory_limit')")))
 
 
 def _no_limit(given: str) -> ConfigError:
@@ -214,26 +225,31 @@ def empty_columns(
 
 
 def table_statements(
-    connection: duckdb.DuckDBPyConnection, name: str, query: str, empty: Iterable[str]
+    connection: duckdb.DuckDBPyConnection,
+    name: str,
+    query: str,
+    empty: Iterable[str],
+    *,
+    apart: bool = False,
+    kind: str = "TABLE",
 ) -> list[str]:
     """SQL that makes a table of `query`, whose columns in `empty` hold no value.
 
     Those are read like the others and cannot be written; to store sixty of them takes as long as
-    to store all that a log has. What can be written is `stored_columns`.
+    to store all that a log has. What can be written is `stored_columns`. The last
+    statement fills the table; it is not the one that makes it if that is to be `apart`.
     """
     none = set(empty)
     columns = connection.execute(f"SELECT * FROM ({query}) LIMIT 0").description or []
-    if none.isdisjoint(column[0] for column in columns):
-        return [f"CREATE TABLE {name} AS {query}"]
+    if none.isdisjoint(column[0] for column in columns) and not apart:
+        return [f"CREATE {kind} {name} AS {query}"]
     declared = ", ".join(
         f"{identifier(column)} {dtype}" + " AS (NULL) VIRTUAL" * (column in none)
         for column, dtype, *_ in columns
     )
     listed = ", ".join(identifier(column[0]) for column in columns if column[0] not in none)
-    return [
-        f"CREATE TABLE {name} ({declared})",
-        f"INSERT INTO {name} ({listed}) SELECT {listed} FROM ({query})",
-    ]
+    inserted = f"INSERT INTO {name} ({listed}) SELECT {listed} FROM ({query})"
+    return [f"CREATE {kind} {name} ({declared})", inserted]
 
 
 def drop_temporary(connection: duckdb.DuckDBPyConnection, names: Iterable[str]) -> None:

@@ -190,11 +190,19 @@ def feedback_view(events: ir.Table, attribution: ir.Table, enriched: ir.Table) -
         One row per attributed event. An event's column that is called like an inference's gets
         the prefix ``feedback_``.
     """
+    return with_inference(attributed(events, attribution, enriched), enriched)
+
+
+def attributed(events: ir.Table, attribution: ir.Table, enriched: ir.Table) -> ir.Table:
+    """`feedback_view` without the inferences, whose id is ``__found``."""
     own = {event_column(n, enriched): n for n in events.columns if n != "request_id"}
     found = attribution.filter(attribution["status"] == "attributed").drop("status")
     found = found.rename({"__event": "feedback_id", "__found": "request_id"}).drop("reason")
     joined = events.select(**{new: events[old] for new, old in own.items()})
-    joined = joined.inner_join(found, joined["feedback_id"] == found["__event"])
+    return joined.inner_join(found, joined["feedback_id"] == found["__event"]).drop("__event")
+
+
+def with_inference(judging: ir.Table, enriched: ir.Table) -> ir.Table:
+    """`feedback_view` of what is `attributed`, and the inferences or those of them in question."""
     facts = enriched.drop("reward")
-    joined = joined.left_join(facts, joined["__found"] == facts["request_id"])
-    return joined.drop("__event", "__found")
+    return judging.left_join(facts, judging["__found"] == facts["request_id"]).drop("__found")

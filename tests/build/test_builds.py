@@ -16,9 +16,10 @@ import duckdb
 import pytest
 
 import workbench
+from tests.build.equality import differences
 from tests.ingest.folder import PLAIN, START, Folder, event, inference, lines
-from workbench import contract
-from workbench.build import manifest
+from workbench import contract, engine
+from workbench.build import contexts, manifest
 from workbench.build.lock import writing
 from workbench.configuration import load
 from workbench.errors import DataError, LockedError
@@ -390,3 +391,21 @@ def test_an_orphan_is_attributed_when_its_inference_arrives(tmp_path: Path) -> N
     folder.append("logs/a.jsonl", lines([inference(1)]))
     ledger = folder.build()["ledger"]
     assert (ledger["attributed"], ledger["orphan"], ledger["received"]) == (2, 0, 2)
+
+
+def test_a_build_in_pieces_has_the_rows_of_one_at_once(
+    project: Folder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(engine.MEMORY_LIMIT, "1GB")
+    monkeypatch.setattr(contexts, "_ROW_BYTES", 300_000_000)
+    found, cut = [], contexts.cut
+
+    def noted(*given: Any) -> int:
+        found.append(cut(*given))
+        return found[-1]
+
+    monkeypatch.setattr(contexts, "cut", noted)
+    other = _write(tmp_path)
+    other.build()
+    assert set(found) == {4}
+    assert differences(project.path, other.path) == []

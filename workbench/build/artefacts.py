@@ -25,7 +25,7 @@ def pinned(project: Project) -> dict[str, str]:
     return artefacts.pinned(artefacts.folder(project))
 
 
-def add(compiled: Parts, project: Project, table: LakeTable) -> None:
+def add(compiled: Parts, project: Project, table: LakeTable, pieces: int = 1) -> None:
     """Make ``narrow.enriched_inferences`` of ``enriching``, with the columns of all artefacts.
 
     They are NULL where none is pinned.
@@ -36,6 +36,8 @@ def add(compiled: Parts, project: Project, table: LakeTable) -> None:
         Of the build.
     table
         The inferences in the lake, for artefacts that read wide columns.
+    pieces
+        Into how many the inferences are cut.
 
     Raises
     ------
@@ -46,17 +48,17 @@ def add(compiled: Parts, project: Project, table: LakeTable) -> None:
     if not made:
         stored = engine.stored_columns(compiled.connection, "inferences")
         empty = [name for name, held in stored.items() if not held]
-        compiled.run(_without, ["enriching"], empty=empty)
+        compiled.run(_without, ["enriching"], empty=empty, pieces=pieces)
         return
     connection, backend = compiled.connection, compiled.backend
     fitted = _applied(connection, backend, project, table, made, backend.table("enriching"))
     connection.execute(f"CREATE TABLE {_MADE} AS {engine.sql_of(fitted.drop(*_PRIVATE))}")
 
 
-def _without(scope: Scope, *, empty: Sequence[str]) -> None:
+def _without(scope: Scope, *, empty: Sequence[str], pieces: int) -> None:
     enriched = scope.tables["enriching"]
     fitted = _completed(enriched, enriched.columns).drop(*_PRIVATE)
-    scope.make(_MADE, fitted, empty=[*empty, *_declared()])
+    scope.make(_MADE, fitted, empty=[*empty, *_declared()], n_pieces=pieces)
 
 
 _MADE = "narrow.enriched_inferences"

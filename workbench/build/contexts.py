@@ -29,6 +29,7 @@ from workbench.contexts import (
 from workbench.engine import identifier
 from workbench.errors import DataError
 from workbench.ingest.context import key_column
+from workbench.pieces import cut
 from workbench.project import Context, Project
 
 
@@ -130,9 +131,23 @@ def join(
         clock=as_of is not None,
         # In the text only where somebody else's code may look at it.
         as_of=as_of if others else None,
+        in_order=pieces(compiled, len(project.contexts)) > 1,
     )
     figures = connection.execute("FROM figures_of_context").to_arrow_table().to_pylist()
     return dict(figures[0]) if figures else {}
+
+
+#: Memory that an inference takes while its contexts and labels are laid beside it and written, and
+#: what each context adds.
+_ROW_BYTES, _CONTEXT_BYTES = 600, 200
+
+
+def pieces(compiled: Parts, n: int) -> int:
+    """Into how many pieces inferences are cut to be joined to `n` contexts."""
+    if compiled.elsewhere is not None:
+        return 1
+    row_bytes = _ROW_BYTES + _CONTEXT_BYTES * n
+    return cut(compiled.connection, "narrow.inferences", row_bytes)
 
 
 def foreign(kind: ContextJoin) -> list[ContextJoin]:

@@ -77,7 +77,7 @@ class Spark:
         """Run a part; see `workbench.compiled.Parts.elsewhere`."""
 
         def make(
-            name: str, expression: ir.Table | None, query: str, kind: str, _: Sequence[str]
+            name: str, expression: ir.Table | None, query: str, kind: str, *_: object
         ) -> ir.Table:
             if expression is None:
                 self._replace(compiled.connection, name, f"TABLE {quoted(name)} AS {query}")

@@ -148,10 +148,12 @@ def join(
     wide: Sequence[str],
     clock: bool,
     as_of: str | None,
+    in_order: bool,
 ) -> None:
     """Make ``joined_NAME`` of the inferences and facts in `read`, and ``figures_of_context``.
 
     It has no column of the inferences but ``row_id``: what is carried along is copied every time.
+    `in_order` of that, a piece of it is read without the rest.
     """
     rows, known, *others = (scope.tables[name] for name in read)
     moment = scope.variable("as_of", "timestamp('UTC')") if clock else None
@@ -163,7 +165,7 @@ def join(
     kind = contexts.get(join)
     found = kind.join(beside(rows, *others), known, spec).drop(*wide)
     own = found.select("row_id", spec.name, *private_columns(spec.name))
-    scope.make(joined(spec.name), own)
+    scope.make(joined(spec.name), own, "FROM ({}) ORDER BY row_id" if in_order else "{}")
     figures = kind.figures(known, spec)
     if figures is None:
         scope.make("figures_of_context", None, "SELECT 0 AS n WHERE false")
@@ -221,6 +223,32 @@ def beside(inferences: ir.Table, *lake: ir.Table) -> ir.Table:
     return inferences
 
 
+def verdicts(scope: Scope, *, in_order: bool) -> None:
+    """Make ``verdicts``: what is known of those inferences that were judged, by ``row_id``."""
+    tables = scope.tables
+    touched = tables["rewarded"].filter(
+        lambda t: t["request_id"].notnull() & ~t["retracted"]
+        & (t["reward"].notnull() | t["class"].notnull())
+    ).select(__touched="request_id").distinct()  # fmt: skip
+    logged = (tables[f"narrow.{name}"] for name in ("feedback", "attribution", "credits"))
+    counts = enrich.event_counts(*logged).rename(__judged="request_id")
+    labels = tables["narrow.labels"].rename({"__labelled": "request_id", "label_kind": "kind"})
+    judged = counts.select(__id="__judged").union(
+        touched.select(__id="__touched"), labels.select(__id="__labelled"), distinct=True
+    )
+    judged = judged.left_join(counts, judged["__id"] == counts["__judged"])
+    judged = judged.left_join(touched, judged["__id"] == touched["__touched"])
+    judged = judged.left_join(labels, judged["__id"] == labels["__labelled"])
+    rows = tables["narrow.inferences"].select("row_id", __own="request_id")
+    judged = rows.inner_join(judged, rows["__own"] == judged["__id"])
+    judged = judged.drop("__own", "__id", "__judged")
+    scope.make("verdicts", judged, "FROM ({}) ORDER BY row_id" if in_order else "{}")
+
+
+def _all(rows: ir.Table) -> ir.Table:
+    return rows
+
+
 def enriching(
     scope: Scope,
     *,
@@ -229,28 +257,20 @@ def enriching(
     positive_class: str,
     classes: Sequence[str],
     kind: str,
+    pieces: int,
 ) -> None:
-    """Make ``enriching``: the inferences with the contexts called `names` and with their labels."""
+    """Make ``enriching``: the inferences with the contexts called `names` and with their labels.
+
+    A view has the rows of the piece whose turn it is, where there are several `pieces`.
+    """
     tables = scope.tables
-    rows = tables["narrow.inferences"]
+    of_piece = scope.of_piece if pieces > 1 else _all
+    rows = of_piece(tables["narrow.inferences"])
     for name in names:
-        context = tables[joined(name)].select(name, __of="row_id")
+        context = of_piece(tables[joined(name)]).select(name, __of="row_id")
         rows = rows.inner_join(context, rows["row_id"] == context["__of"]).drop("__of")
-    touched = tables["rewarded"].filter(
-        lambda t: t["request_id"].notnull() & ~t["retracted"]
-        & (t["reward"].notnull() | t["class"].notnull())
-    ).select(__touched="request_id").distinct()  # fmt: skip
-    logged = (tables[f"narrow.{name}"] for name in ("feedback", "attribution", "credits"))
-    counts = enrich.event_counts(*logged).rename(__judged="request_id")
-    labels = tables["narrow.labels"].rename({"__labelled": "request_id", "label_kind": "kind"})
-    # What is known of the few that were judged is joined to all of them once.
-    judged = counts.select(__id="__judged").union(
-        touched.select(__id="__touched"), labels.select(__id="__labelled"), distinct=True
-    )
-    judged = judged.left_join(counts, judged["__id"] == counts["__judged"])
-    judged = judged.left_join(touched, judged["__id"] == touched["__touched"])
-    judged = judged.left_join(labels, judged["__id"] == labels["__labelled"])
-    rows = rows.left_join(judged, rows["request_id"] == judged["__id"])
+    judged = of_piece(tables["verdicts"]).rename(__row="row_id")
+    rows = rows.left_join(judged, rows["row_id"] == judged["__row"])
     reason = ibis.cases(
         (rows["__labelled"].notnull(), ibis.null("string")),
         (rows["__touched"].isnull(), "no_feedback"),
@@ -258,22 +278,28 @@ def enriching(
         else_="not_mature" if waits else "not_deciding",
     )
     rows = rows.mutate(n_events=rows["n_events"].fill_null(0), __unlabelled=reason)
-    rows = rows.drop("__id", "__judged", "__touched", "__labelled")
+    rows = rows.drop("__row", "__touched", "__labelled")
     enriched = enrich.labelled(rows, positive_class=positive_class, classes=classes)
-    scope.make("enriching", enriched, kind=kind)
+    scope.make("enriching", enriched, kind=kind, n_pieces=pieces)
 
 
-def beside_contexts(scope: Scope, *, names: Sequence[str]) -> None:
+def beside_contexts(scope: Scope, *, names: Sequence[str], pieces: int) -> None:
     """Make ``narrow.contexts``: the private columns of the contexts called `names`."""
-    rows = scope.tables["narrow.inferences"].select("request_id", "row_id")
+    of_piece = scope.of_piece if pieces > 1 else _all
+    rows = of_piece(scope.tables["narrow.inferences"]).select("request_id", "row_id")
     for name in names:
-        context = scope.tables[joined(name)].select(*private_columns(name), __of="row_id")
+        context = of_piece(scope.tables[joined(name)])
+        context = context.select(*private_columns(name), __of="row_id")
         rows = rows.inner_join(context, rows["row_id"] == context["__of"]).drop("__of")
-    scope.make("narrow.contexts", rows.drop("row_id"))
+    scope.make("narrow.contexts", rows.drop("row_id"), n_pieces=pieces)
 
 
 def judgements(
-    scope: Scope, *, empty: Sequence[str] = (), empty_events: Sequence[str] = ()
+    scope: Scope,
+    *,
+    empty: Sequence[str] = (),
+    empty_events: Sequence[str] = (),
+    pieces: int = 1,
 ) -> None:
     """Make ``narrow.enriched_feedback``.
 
@@ -281,6 +307,8 @@ def judgements(
     ----------
     empty, empty_events
         The columns of ``narrow.enriched_inferences`` and of ``narrow.feedback`` that hold nothing.
+    pieces
+        Into how many the inferences are cut.
     """
     tables = scope.tables
     rewards = tables["rewarded"].filter(lambda t: t["main"])
@@ -289,9 +317,17 @@ def judgements(
     events = events.left_join(rewards, events["feedback_id"] == rewards["__event"])
     events = events.mutate(reward=events["__reward"]).drop("__event", "__reward", "ingest_id")
     enriched = tables["narrow.enriched_inferences"]
-    view = enrich.feedback_view(events, tables["narrow.attribution"], enriched)
+    view = enrich.attributed(events, tables["narrow.attribution"], enriched)
+    if pieces > 1:
+        rows = enriched.select(__row="row_id", __id="request_id")
+        view = view.left_join(rows, view["__found"] == rows["__id"]).drop("__id")
+        # A preference is of no inference, and goes with the first ones.
+        view = view.mutate(__row=view["__row"].fill_null(0))
+        view = scope.make("judging_rows", view, "FROM ({}) ORDER BY __row")
+        view = scope.of_piece(view, "__row").drop("__row")
+    view = enrich.with_inference(view, scope.of_piece(enriched) if pieces > 1 else enriched)
     none = {enrich.event_column(name, enriched) for name in empty_events} | {*empty}
-    scope.make("narrow.enriched_feedback", view, empty=sorted(none - {"reward"}))
+    scope.make("narrow.enriched_feedback", view, empty=sorted(none - {"reward"}), n_pieces=pieces)
 
 
 def traces(scope: Scope) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from workbench import engine
 from workbench.build import artefacts, events, parts
+from workbench.build import contexts as build_contexts
 from workbench.build.names import joined
 from workbench.build.sources import LakeTable
 from workbench.compiled import Parts
@@ -67,19 +68,26 @@ def enrich(compiled: Parts, project: Project, inferences: LakeTable) -> None:
     """Make ``narrow.enriched_inferences`` and ``narrow.contexts`` of what was joined."""
     names = [context.name for context in project.contexts]
     tables = [joined(name) for name in names]
+    pieces = build_contexts.pieces(compiled, len(names))
+    compiled.run(
+        parts.verdicts, ["narrow.inferences", "narrow.credits", *_JUDGED], in_order=pieces > 1
+    )
     compiled.run(
         parts.enriching,
-        ["narrow.inferences", *tables, "narrow.credits", *_JUDGED],
+        ["narrow.inferences", *tables, "verdicts"],
         names=names,
         waits=project.maturity.total_seconds() > 0,
         positive_class=project.positive_class,
         classes=project.classes,
         kind="TABLE" if artefacts.pinned(project) else "VIEW",
+        pieces=pieces,
     )
-    artefacts.add(compiled, project, inferences)
+    artefacts.add(compiled, project, inferences, pieces)
     if names:
-        compiled.run(parts.beside_contexts, ["narrow.inferences", *tables], names=names)
-        engine.drop_temporary(compiled.connection, ["enriching", *tables])
+        compiled.run(
+            parts.beside_contexts, ["narrow.inferences", *tables], names=names, pieces=pieces
+        )
+    engine.drop_temporary(compiled.connection, ["enriching", "verdicts", *tables])
 
 
 _JUDGED = ("narrow.feedback", "narrow.attribution", "narrow.labels", "rewarded")
@@ -98,7 +106,9 @@ def judgements(compiled: Parts) -> None:
         ["narrow.enriched_inferences", *read],
         empty=_empty(compiled, "enriched_inferences"),
         empty_events=_empty(compiled, "feedback"),
+        pieces=build_contexts.pieces(compiled, 0),
     )
+    engine.drop_temporary(compiled.connection, ["judging_rows"])
 
 
 def _empty(compiled: Parts, table: str) -> list[str]:
