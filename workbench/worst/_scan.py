@@ -15,8 +15,9 @@ from workbench.worst._statistics import Array, Sums
 
 Key = tuple[tuple[int, Any], ...]
 
-#: The rows with a value, with the codes of their attributes.
+#: Sums of the rows with a value, by the codes of all of their attributes.
 CODED = "coded"
+_SUMS = ("n", "s", "ss")
 
 
 @dataclass(frozen=True)
@@ -66,14 +67,16 @@ def scan(rows: Scratch, attributes: Sequence[Attribute], least: int, *, moved: b
     sets = [(i,) for i in places] + list(combinations(places, 2))
     names = [_held(i) for i in places]
     coded = [f"{a.code} AS {name}" for a, name in zip(attributes, names, strict=True)]
-    sums = _sum_sql(moved=moved)
-    # Where few rows have a value, the others cost nothing from here on.
+    # Rows with the same codes are added up once, not once for each of their many slices.
     rows.connection.execute(
-        f"CREATE OR REPLACE TEMP TABLE {CODED} AS SELECT {', '.join(['x', 'past', *coded])} "
-        f"FROM {rows.name} WHERE x IS NOT NULL"
+        f"CREATE OR REPLACE TEMP TABLE {CODED} AS SELECT "
+        f"{', '.join([*names, _sum_sql(moved=moved)])}, bool_and(x IN (0, 1)) AS is_binary "
+        f"FROM (SELECT {', '.join(['x', 'past', *coded])} FROM {rows.name} WHERE x IS NOT NULL) "
+        "GROUP BY ALL"
     )
+    sums = _added_sql(moved=moved)
     (whole,) = rows.run(
-        f"SELECT {sums}, coalesce(bool_and(x IN (0, 1)), false) AS is_binary FROM {CODED}"
+        f"SELECT {sums}, coalesce(bool_and(is_binary), false) AS is_binary FROM {CODED}"
     ).to_pylist()
     whole = {name: [value] for name, value in whole.items()}
     all_now, all_before = _sums(whole, ""), _sums(whole, "_before")
@@ -82,7 +85,7 @@ def scan(rows: Scratch, attributes: Sequence[Attribute], least: int, *, moved: b
         nothing = _sums({"n": []}, "")
         return Scan((), nothing, nothing, all_now, all_before, binary)
     grouped = ", ".join(f"({', '.join(names[i] for i in chosen)})" for chosen in sets)
-    enough = f"n >= {least}" + (f" AND n_before >= {least}" if moved else "")
+    enough = f"sum(n) >= {least}" + (f" AND sum(n_before) >= {least}" if moved else "")
     found = rows.run(
         f"SELECT {', '.join(names)}, grouping_id({', '.join(names)}) AS id, {sums} "
         f"FROM {CODED} GROUP BY GROUPING SETS ({grouped}) HAVING {enough} ORDER BY ALL"
@@ -111,6 +114,12 @@ def _sum_sql(*, moved: bool) -> str:
     return ", ".join(parts)
 
 
+def _added_sql(*, moved: bool) -> str:
+    """SQL of the sums of `_sum_sql` over several rows of `CODED`."""
+    names = [f"{name}{ending}" for ending in ("", "_before")[: 1 + moved] for name in _SUMS]
+    return ", ".join(f"coalesce(sum({name}), 0)::DOUBLE AS {name}" for name in names)
+
+
 def _sums(found: Mapping[str, Sequence[Any]], ending: str) -> Sums:
     """Sums out of columns; zeros where nothing was summed up."""
     nothing = [0] * len(found["n"])
@@ -137,7 +146,7 @@ def overlaps(rows: Scratch, slices: Sequence[Key], *, moved: bool) -> tuple[Arra
     inside = (" AND ".join(f"{_held(i)} = {code}" for i, code in key) for key in slices)
     mask = " | ".join(f"(({sql})::BIGINT << {i})" for i, sql in enumerate(inside))
     found = rows.run(
-        f"SELECT {mask} AS mask, {_sum_sql(moved=moved)} FROM {CODED} GROUP BY mask ORDER BY mask"
+        f"SELECT {mask} AS mask, {_added_sql(moved=moved)} FROM {CODED} GROUP BY mask ORDER BY mask"
     ).to_pydict()
     masks = np.asarray(found["mask"], np.int64)
     met = (masks[:, None] >> np.arange(len(slices))[None, :]) & 1 == 1
