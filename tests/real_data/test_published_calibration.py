@@ -105,7 +105,7 @@ def test_vgg_on_cifar(real_data: Path, tmp_path: Path) -> None:
     ("name", "file", "score", "n", "brier", "ece"),
     [
         ("nba", "nba_games", "prob1", 8886, 0.214654, 0.04835),
-        # Seven of the 1889 games ended in a draw, which is neither outcome: they are refused.
+        # Seven of the 1889 games ended in a draw, which is neither outcome: they are refused here.
         ("nfl", "nfl_games", "prob1", 1882, 0.220826, 0.03230),
         ("governors", "governors_elections", "probwin", 19831, 0.039541, 0.03724),
     ],
@@ -121,3 +121,29 @@ def test_forecasts_of_games_and_elections(
     assert [row["n"] for row in got] == [n, n]
     assert got[0]["value"] == pytest.approx(brier, abs=6e-7)
     assert got[1]["value"] == pytest.approx(ece, abs=6e-6)
+
+
+SOFT = """
+WITH bins AS (
+  SELECT greatest(ceil(10 * score), 1) AS bin, count(*) AS n, avg(score) AS said,
+         avg(reward) AS was, sum((score - reward) ** 2) AS squares
+  FROM enriched_inferences WHERE reward IS NOT NULL GROUP BY bin
+)
+SELECT sum(n) AS n, sum(squares) / sum(n) AS brier, sum(n * abs(said - was)) / sum(n) AS ece
+FROM bins
+"""
+
+
+def test_a_draw_is_half_of_either_outcome_where_outcomes_are_rated(
+    real_data: Path, tmp_path: Path
+) -> None:
+    raw = (real_data / "fivethirtyeight_forecasts" / "nfl_games.csv.gz").as_posix()
+    config = FORECASTS.format(raw=raw, name="nfl", score="prob1")
+    rated = config.replace('kind = "binary"', 'kind = "rating"\nscale = [0, 1]')
+    measured(tmp_path / "nfl", rated, "brier_score")
+    done = run("--project", tmp_path / "nfl", "sql", SOFT, "--format", "json")
+    assert done.code == 0, done.err
+    (row,) = json.loads(done.out)
+    assert row["n"] == 1889
+    assert row["brier"] == pytest.approx(0.220106, abs=6e-7)
+    assert row["ece"] == pytest.approx(0.03221, abs=6e-6)
