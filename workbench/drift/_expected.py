@@ -58,10 +58,13 @@ def expected(rows: Scratch, *, calibrate: bool = True) -> dict[str, dict[int, di
     found = rows.run(
         f"""
         WITH held AS (
-          SELECT chunk, greatest(cbpe_p, {float(xs[0])!r}::DOUBLE) AS place, cbpe_p AS p,
-            cbpe_selected AS s, count(*) AS n, count(cbpe_y) AS k, sum(cbpe_y) AS y,
-            sum(CASE WHEN cbpe_selected THEN cbpe_y ELSE 1 - cbpe_y END) AS hits
-          FROM {rows.name} WHERE cbpe_p IS NOT NULL AND cbpe_selected IS NOT NULL GROUP BY ALL
+          SELECT *, greatest(p, {float(xs[0])!r}::DOUBLE) AS place,
+            CASE WHEN s THEN y ELSE k - y END AS hits
+          FROM (
+            SELECT chunk, cbpe_p AS p, cbpe_selected AS s, count(*) AS n, count(cbpe_y) AS k,
+              sum(cbpe_y) AS y
+            FROM {rows.name} WHERE cbpe_p IS NOT NULL AND cbpe_selected IS NOT NULL GROUP BY ALL
+          )
         ), read AS (
           SELECT held.*, CASE WHEN x1 > x
             THEN c.y + (c.y1 - c.y) * ((least(place, x1) - x) / (x1 - x)) ELSE c.y END AS q

@@ -15,11 +15,13 @@ from workbench.agreement import (
     Floats,
     alpha,
     cohen,
+    events,
     fits,
     fleiss,
     interval,
     pair_counts,
     ratings,
+    shared,
     unit_patterns,
     units_of,
 )
@@ -100,9 +102,10 @@ def agreement(
         of that level.
     """
     names = chosen(only)
-    rated = ratings(feedback(build, where))
+    rows = feedback(build, where)
+    rated, together = ratings(rows), ratings(shared(rows))
     found = []
-    signals = _signals(build, rated, where)
+    signals = _signals(build, rows, together)
     patterns = _by_name(build.execute(unit_patterns(rated)).to_pylist())
     for signal, facts in signals.items():
         units = units_of(patterns.get(signal, ()))
@@ -119,14 +122,14 @@ def agreement(
                     row["reason"] = "not_applicable"
                 found.append(row)
     if not names or "cohen_kappa" in names:
-        found += _pairs(build, rated, least)
+        found += _pairs(build, together, least)
     return sorted(found, key=lambda row: (NAMES.index(row["metric"]), *row["by"].values()))
 
 
 def counts(build: Build, where: str | None = None, least: int = 10) -> list[ir.Table]:
     """What the engine counts for `agreement`: equal units, and pairs of values of two raters."""
-    rated = ratings(feedback(build, where))
-    return [unit_patterns(rated), pair_counts(rated, least)]
+    rows = feedback(build, where)
+    return [unit_patterns(ratings(rows)), pair_counts(ratings(shared(rows)), least)]
 
 
 def _usual(kind: str | None) -> Iterable[str]:
@@ -141,13 +144,13 @@ def _by_name(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Mapping[str, A
     return found
 
 
-def _signals(build: Build, rated: ir.Table, where: str | None) -> dict[str, dict[str, Any]]:
+def _signals(build: Build, said: ir.Table, together: ir.Table) -> dict[str, dict[str, Any]]:
     """Kind of each signal, and how many raters gave a value that another rater could meet."""
-    kinds = feedback(build, where).group_by("name").agg(kind=lambda t: t.kind.min())
-    shared = rated.group_by("name", "request_id").agg(m=rated.count())
-    several = rated.semi_join(shared.filter(shared.m > 1), ["name", "request_id"])
+    kinds = said.group_by("name").agg(kind=said.kind.min())
+    units = together.group_by("name", "request_id").agg(m=together.count())
+    several = together.semi_join(units.filter(units.m > 1), ["name", "request_id"])
     raters = several.group_by("name").agg(n_raters=several.rater_id.nunique())
-    named = rated.select("name").distinct()
+    named = events(said).select("name").distinct()
     rows = named.left_join(kinds, "name").left_join(raters, "name")
     rows = rows.select("name", "kind", n_raters=rows.n_raters.fill_null(0)).order_by("name")
     return {row["name"]: row for row in build.execute(rows).to_pylist()}
