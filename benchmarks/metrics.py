@@ -1,14 +1,16 @@
 """Metrics against other libraries and against themselves, all in one run with equal answers.
 
 - `groups`: eight rates of a decision by 5 and by 40 groups over 200,000 rows. `rows` is the call
-  `evaluate`, from the expression to the values with their intervals; `compiled` the same query with
-  its intervals, compiled before; `sums` the scan alone, which gives the values without intervals.
-  Against fairlearn's `MetricFrame` and against one vectorised `groupby` of pandas; neither of the
-  two gives intervals.
+  `evaluate`, from the table to the values with their intervals, as often as not the first with its
+  columns: its SQL is kept; `anew` the same where it is not. `compiled` is the query of it alone;
+  `sums` the scan in it, which gives the values without intervals. Against fairlearn's
+  `MetricFrame` and against one vectorised `groupby` of pandas; neither of the two gives intervals.
 - `ece`: the expected calibration error of 5,000,000 rows: the scan of the cells and what is
-  computed of them, without and with the interval. Against netcal where it is installed; its
-  algorithm (`numpy.histogram` for the counts, the sums of probabilities and of outcomes) is written
-  down here as `histogram`.
+  computed of them, without and with the interval. Against netcal, where it is installed or
+  `--netcal` names a Python of another environment that has it (it brings torch along): that reads
+  the same arrays, takes its turns like the others and times itself. Its algorithm
+  (`numpy.histogram` for the counts, the sums of probabilities and of outcomes) is written down here
+  as `histogram`.
 - `state`: the same of 41 cohorts in a window of days, out of sums that were kept, without and with
   intervals; against a scan of the rows.
 - `bootstrap`: 10,000 repetitions of one interval.
@@ -25,9 +27,13 @@ import importlib.util
 import json
 import math
 import statistics
+import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from typing import Any
 
 import duckdb
@@ -38,6 +44,7 @@ from workbench import contract, engine
 from workbench.compiled import Parts
 from workbench.metrics import (
     SIZE,
+    _queries,
     evaluate,
     labelled,
     metrics,
@@ -54,6 +61,26 @@ RATES = (
     "true_negative_rate", "false_positive_rate", "false_negative_rate",
 )  # fmt: skip
 Contestant = Callable[[], Any]
+NETCAL = """
+import json, sys, time
+import numpy as np
+from netcal.metrics import ECE
+p, y = (np.load(path) for path in sys.argv[1:])
+for _ in sys.stdin:
+    cpu, wall = time.process_time(), time.perf_counter()
+    value = float(ECE(10).measure(p, y))
+    times = time.perf_counter() - wall, time.process_time() - cpu
+    print(json.dumps([value, *times]), flush=True)
+"""
+
+
+@dataclass(frozen=True)
+class Elsewhere:
+    """What another process found, and the seconds that it took by its own clocks."""
+
+    value: float
+    wall: float
+    cpu: float
 
 
 def take_turns(contestants: dict[str, tuple[Contestant, int]]) -> dict[str, Any]:
@@ -64,9 +91,12 @@ def take_turns(contestants: dict[str, tuple[Contestant, int]]) -> dict[str, Any]
         for name, (run, times) in contestants.items():
             if turn < times:
                 before, started = time.process_time(), time.perf_counter()
-                run()
-                wall[name].append(time.perf_counter() - started)
-                cpu[name].append(time.process_time() - before)
+                found = run()
+                taken = time.perf_counter() - started, time.process_time() - before
+                if isinstance(found, Elsewhere):
+                    taken = found.wall, found.cpu
+                wall[name].append(taken[0])
+                cpu[name].append(taken[1])
     return {
         name: {"wall": statistics.median(wall[name]), "cpu": statistics.median(cpu[name])}
         for name in contestants
@@ -139,6 +169,10 @@ def groups(rows: int, n_groups: int, rounds: int, threads: int) -> None:
         found = evaluate(table, RATES, ["g"], execute)
         return {(row["metric"], row["by"]["g"]): row["value"] for row in found}
 
+    def anew() -> dict[Any, float]:
+        _queries.compiled.cache_clear()
+        return ours()
+
     def fairlearn() -> dict[Any, float]:
         found = MetricFrame(
             metrics=theirs, y_true=frame.p, y_pred=frame.s, sensitive_features=frame.g
@@ -174,11 +208,12 @@ def groups(rows: int, n_groups: int, rounds: int, threads: int) -> None:
             "sums": (lambda: connection.execute(scan).fetchall(), rounds),
             "compiled": (lambda: connection.execute(query).fetchall(), rounds),
             "rows": (ours, rounds),
+            "anew": (anew, rounds),
             "pandas": (pandas, rounds),
             "fairlearn": (fairlearn, 3),
         }
     )
-    own = ("sums", "compiled", "rows")
+    own = ("sums", "compiled", "rows", "anew")
     report(
         "groups", found, rows=rows, groups=n_groups,
         ratios=ratios(found, "fairlearn", own) | ratios(found, "pandas", own),
@@ -210,7 +245,27 @@ def pairs_of(connection: duckdb.DuckDBPyConnection, rows: int) -> None:
     )
 
 
-def ece(connection: duckdb.DuckDBPyConnection, rounds: int) -> None:
+@contextmanager
+def netcal_in(python: str, p: Any, y: Any) -> Iterator[Contestant]:
+    """The error by netcal in a process of another Python, which reads the arrays once."""
+    with tempfile.TemporaryDirectory() as folder:
+        paths = [f"{folder}/{name}.npy" for name in ("p", "y")]
+        for path, array in zip(paths, (p, y), strict=True):
+            np.save(path, array)
+        child = subprocess.Popen(
+            [python, "-c", NETCAL, *paths], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        with child, child.stdin, child.stdout:
+
+            def run() -> Elsewhere:
+                child.stdin.write("\n")
+                child.stdin.flush()
+                return Elsewhere(*json.loads(child.stdout.readline()))
+
+            yield run
+
+
+def ece(connection: duckdb.DuckDBPyConnection, rounds: int, netcal: str | None) -> None:
     """The expected calibration error of all rows."""
     table = engine.backend(connection).table("enriched_inferences", database="narrow")
     table = table.select("calibration_p", "calibration_y", "label")
@@ -240,13 +295,13 @@ def ece(connection: duckdb.DuckDBPyConnection, rounds: int) -> None:
         "ece": (ours, rounds), "ece with interval": (with_interval, rounds),
         "histogram": (histogram, rounds),
     }  # fmt: skip
-    if importlib.util.find_spec("netcal"):
-        from netcal.metrics import ECE
-
-        contestants["netcal"] = (lambda: float(ECE(10).measure(p, y)), rounds)
-    answers = {name: run() for name, (run, _) in contestants.items()}
-    assert all(math.isclose(a, answers["ece"], rel_tol=1e-9) for a in answers.values()), answers
-    found = take_turns(contestants)
+    with netcal_in(netcal, p, y) if netcal else nullcontext() as theirs:
+        if theirs:
+            contestants["netcal"] = (theirs, rounds)
+        found = {name: run() for name, (run, _) in contestants.items()}
+        answers = [getattr(value, "value", value) for value in found.values()]
+        assert all(math.isclose(a, answers[0], rel_tol=1e-12) for a in answers), answers
+        found = take_turns(contestants)
     against = ratios(found, "histogram", ("ece", "ece with interval"))
     if "netcal" in found:
         against |= ratios(found, "netcal", ("ece", "ece with interval"))
@@ -320,6 +375,8 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--part", choices=["groups", "ece", "state", "bootstrap"], action="append")
+    installed = sys.executable if importlib.util.find_spec("netcal") else None
+    parser.add_argument("--netcal", metavar="PYTHON", default=installed)
     given = parser.parse_args()
     parts = given.part or ["groups", "ece", "state", "bootstrap"]
     if "bootstrap" in parts:
@@ -332,7 +389,7 @@ def main() -> int:
         connection.execute(f"SET threads = {given.threads}")
         pairs_of(connection, given.rows)
         if "ece" in parts:
-            ece(connection, given.rounds)
+            ece(connection, given.rounds, given.netcal)
         if "state" in parts:
             state(connection, given.rounds)
     return 0

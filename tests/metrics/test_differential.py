@@ -59,6 +59,17 @@ def test_ece_is_the_definition_on_any_rows(rows: list[tuple[float, bool]], bins:
             assert row["value"] == pytest.approx(expected_ece(p, y, bins, rule), abs=1e-12), rule
 
 
+def test_an_outcome_between_0_and_1_counts_as_it_is() -> None:
+    """It shares one number with the bin: 1 less one unit in the last place is not the next bin."""
+    p = adversarial(10)
+    rng = np.random.default_rng(5)
+    y = rng.choice([0.0, 0.25, 0.5, 0.999, np.nextafter(1, 0), 1.0, 5e-324], len(p))
+    rows = pairs(p, y)
+    for rule in RULES:
+        (found,) = evaluate(rows, [f"ece(bin_rule={rule!r})"])
+        assert found["value"] == pytest.approx(expected_ece(p, y, 10, rule), rel=1e-12)
+
+
 @pytest.mark.parametrize("digits", [1, 2, 3, 16])
 @pytest.mark.parametrize("n", [1, 2, 9, 97, 1000])
 def test_equal_mass_has_the_edges_of_numpy_quantile(n: int, digits: int) -> None:
@@ -184,5 +195,5 @@ def test_the_state_of_ece_compiles_for_spark_sql(rule: str) -> None:
         name="rows",
     )
     state = cells(rows, ("group_0",), bins=10, bin_rule=rule)
-    assert state.columns == ("group_0", "bin", "y", "rows", "n", "ww", "sp", "spp")
+    assert state.columns == ("group_0", "bin", "y", "rows", "n", "ww", "sp")
     assert ibis.to_sql(state, dialect="databricks")

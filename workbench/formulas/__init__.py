@@ -5,7 +5,7 @@ Each formula lives here once: the views are compiled from it and the metrics cal
 
 from __future__ import annotations
 
-from workbench.formulas._bins import BIN_RULES, BinRule, bin_index
+from workbench.formulas._bins import BIN_RULES, BinRule, bin_index, open_bin, settled_bin
 from workbench.formulas._ensembles import disagreement, mutual_information, vote_entropy
 from workbench.formulas._intervals import (
     Z95,
@@ -63,11 +63,13 @@ __all__ = [
     "mutual_information",
     "normal_interval",
     "normalized_margin",
+    "open_bin",
     "perplexity",
     "probability",
     "score_interval",
     "seconds_between",
     "self_confidence",
+    "settled_bin",
     "sigmoid",
     "softplus",
     "sum_logprob",

@@ -20,8 +20,6 @@ class Bins:
     ----------
     n, sp, sy
         Rows (or their weights), sum of probabilities and sum of outcomes.
-    spp, spy
-        Sums of the squared probability and of probability times outcome.
     total
         All rows, with those that are in no bin.
     """
@@ -29,8 +27,6 @@ class Bins:
     n: Array
     sp: Array
     sy: Array
-    spp: Array
-    spy: Array
     total: float
 
     @property
@@ -69,13 +65,12 @@ def binned(state: State, *, everything: bool = False) -> tuple[Array, Callable[[
     n = state["n"].astype(np.float64)
     y = state["y"].astype(np.float64)
     p = state["sp"].astype(np.float64) / n
-    pp = state["spp"].astype(np.float64) / n
     indicator = membership(state, everything=everything)
     total = float(n.sum())
 
     def bins(counts: Array) -> Bins:
-        sums = [(counts * x) @ indicator for x in (1.0, p, y, pp, p * y)]
-        return Bins(sums[0], sums[1], sums[2], sums[3], sums[4], total)
+        sums = [(counts * x) @ indicator for x in (1.0, p, y)]
+        return Bins(sums[0], sums[1], sums[2], total)
 
     return n, bins
 
@@ -147,12 +142,12 @@ def simulate(
         Another number gives independent samples.
     """
     n = np.rint(found.n * (size / found.total))
-    p, pp = per(found.sp, found.n), per(found.spp, found.n)
+    p = per(found.sp, found.n)
     chance = np.clip(np.nan_to_num(rate(found)), 0.0, 1.0)
     rng = np.random.default_rng(SEED + seed)
     sy = rng.binomial(n.astype(np.int64), chance, size=(REPLICATES, len(n))).astype(np.float64)
-    n, sp, spp = (np.broadcast_to(x, sy.shape) for x in (n, n * p, n * pp))
-    drawn = Bins(n, sp, sy, spp, sy * p, size)
+    n, sp = (np.broadcast_to(x, sy.shape) for x in (n, n * p))
+    drawn = Bins(n, sp, sy, size)
     values = np.asarray(statistic(drawn))
     values = values[~np.isnan(values)]
     return values if len(values) else np.zeros(1)

@@ -11,7 +11,6 @@ from typing import Any
 
 import ibis
 import ibis.expr.types as ir
-import numpy as np
 import pyarrow as pa
 
 from workbench import formulas
@@ -19,7 +18,7 @@ from workbench.errors import ConfigError
 from workbench.metrics._calls import MetricCall, check_params
 from workbench.metrics._evaluate import Key, groups_of, key_of, row_of
 from workbench.metrics._metric import Metric, State, metrics
-from workbench.metrics._pairs import BIN_PARAMS, cells
+from workbench.metrics._pairs import BIN_PARAMS, cells, squared_cells
 from workbench.metrics._simple import labelled, long_sums, simple_values
 
 #: The bins of the kept cells: the defaults of every metric over `cells`.
@@ -38,7 +37,7 @@ _ROUNDING = 1e-11
 
 def kept_cells(table: ir.Table, keys: tuple[str, ...]) -> ir.Table:
     """The cells of the calibration pairs for each combination of `keys`, by the default bins."""
-    return cells(table.mutate(weight=ibis.literal(1.0)), keys, **KEPT_BINS)
+    return squared_cells(table.mutate(weight=ibis.literal(1.0)), keys, **KEPT_BINS)
 
 
 def kept_sums(table: ir.Table, keys: tuple[str, ...]) -> ir.Table:
@@ -142,7 +141,7 @@ def split_kept(calls: Sequence[MetricCall]) -> tuple[dict[int, Metric], dict[int
         metric, params = metrics.get(call.name), check_params(call)
         if metric.expr is not None:
             simple[i] = metric
-        elif metric.state is cells and KEPT_BINS.items() <= params.items():
+        elif metric.state in (cells, squared_cells) and KEPT_BINS.items() <= params.items():
             binned[i] = metric
         else:
             raise ConfigError(
@@ -188,9 +187,14 @@ def _states(table: pa.Table, keys: tuple[str, ...]) -> Iterator[tuple[Key, State
     if not table.num_rows:
         return
     columns = [table[key].to_pylist() for key in keys]
-    owners = [key_of(values) for values in zip(*columns, strict=True)] if keys else [()]
+    values = list(zip(*columns, strict=True)) if keys else [()]
     names = [name for name in table.column_names if name not in keys]
     arrays = {name: table[name].to_numpy() for name in names}
-    starts = [i for i in range(len(owners)) if i == 0 or owners[i] != owners[i - 1]]
-    for start, end in zip(starts, [*starts[1:], table.num_rows], strict=True):
-        yield owners[start], {name: np.asarray(a[start:end]) for name, a in arrays.items()}
+    starts: dict[Key, int] = {}
+    for i, own in enumerate(values):
+        # To make a key takes longer than to see that it is that of the row before.
+        if i == 0 or own != values[i - 1]:
+            starts.setdefault(key_of(own), i)
+    ends = [*list(starts.values())[1:], table.num_rows]
+    for (key, start), end in zip(starts.items(), ends, strict=True):
+        yield key, {name: a[start:end] for name, a in arrays.items()}

@@ -89,13 +89,14 @@ def sql_of_queries(
     return [
         # What is compiled may begin with relations of its own.
         f"{rows}, {sql.removeprefix('WITH ')}" if sql.startswith("WITH ") else f"{rows} {sql}"
-        for sql in _compiled(table.schema(), wanted, by, weight)
+        for sql in compiled(table.schema(), wanted, by, weight)
     ]
 
 
 @lru_cache(maxsize=500)
-def _compiled(
+def compiled(
     schema: ibis.Schema, wanted: tuple[Wanted, ...], by: tuple[str, ...], weight: str | None
 ) -> tuple[str, ...]:
+    """SQL of `queries` over rows with these columns, whatever they are read of."""
     found = queries(ibis.table(schema, name=_ROWS), wanted, by, weight)
     return tuple(engine.sql_of(query) for query in found)

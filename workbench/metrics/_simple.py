@@ -178,6 +178,9 @@ def _bases(simple: Mapping[int, Metric]) -> dict[int, int]:
 def long_sums(wide: ir.Table, keys: tuple[str, ...], simple: Mapping[int, Metric]) -> ir.Table:
     """`simple_sums` out of one row for each group, with ``n<i>``, ``mean<i>``, ... of metric i."""
     nothing = dict.fromkeys(_MOMENTS, ibis.null("float64"))
+    if not simple:
+        none = {"n": _number(0), "base": ibis.null("int64"), **nothing}
+        return wide.select(*keys, "n_rows", "n_labelled", metric=_number(SIZE), **none)
     entries = [_entry({"metric": SIZE, "n": 0, "base": None, **nothing})]
     for i, metric in simple.items():
         n = wide[f"n{i}"]
@@ -220,6 +223,8 @@ def simple_values(sums: ir.Table, keys: tuple[str, ...], simple: Mapping[int, Me
 def _interval(
     sums: ir.Table, simple: Mapping[int, Metric]
 ) -> tuple[ir.FloatingValue, ir.FloatingValue]:
+    if not simple:
+        return ibis.null("float64"), ibis.null("float64")
     mean, size, variance = sums["mean"], sums["size"], sums["var"]
     known = {
         "wilson": formulas.score_interval(mean, size),

@@ -31,7 +31,7 @@ import numpy as np
 from workbench.metrics._bins import membership
 from workbench.metrics._intervals import normal_of
 from workbench.metrics._metric import Estimate, State, state_metric
-from workbench.metrics._pairs import BIN_PARAMS, cells, effective_size
+from workbench.metrics._pairs import BIN_PARAMS, effective_size, squared_cells
 
 
 def estimate(state: State, /, **_params: Any) -> Estimate:
@@ -50,7 +50,7 @@ def estimate(state: State, /, **_params: Any) -> Estimate:
 
 metric = state_metric(
     family="calibration",
-    state=cells,
+    state=squared_cells,
     estimate=estimate,
     needs=("calibration_p", "calibration_y"),
     better="higher",

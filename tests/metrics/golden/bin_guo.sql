@@ -1,7 +1,5 @@
 SELECT
   CASE
-    WHEN "t0"."p" = 0.0
-    THEN CAST(NULL AS BIGINT)
     WHEN (
       "t0"."p" >= 0.0
     ) AND (
@@ -9,20 +7,18 @@ SELECT
     ) AND NOT (
       ISNAN("t0"."p")
     )
-    THEN LEAST(
-      GREATEST(
-        CAST(FLOOR((
-          "t0"."p" * 10
-        ) + 1e-06) AS BIGINT) - CAST("t0"."p" <= (
-          CAST(FLOOR((
-            "t0"."p" * 10
-          ) + 1e-06) AS BIGINT) * (
-            1 / 10
-          )
-        ) AS BIGINT),
-        0
+    THEN NULLIF(
+      LEAST(
+        CAST((
+          FLOOR("t0"."p" * 10.000000000010001) + CEIL("t0"."p" - (
+            FLOOR("t0"."p" * 10.000000000010001) * (
+              1 / 10
+            )
+          ))
+        ) - 1.0 AS BIGINT),
+        9
       ),
-      9
+      -1
     )
     ELSE CAST(NULL AS BIGINT)
   END AS "bin_guo"

@@ -8,15 +8,11 @@ SELECT
       ISNAN("t0"."p")
     )
     THEN LEAST(
-      CAST(FLOOR((
-        "t0"."p" * 10
-      ) + 1e-06) AS BIGINT) - CAST("t0"."p" < (
-        CAST(FLOOR((
-          "t0"."p" * 10
-        ) + 1e-06) AS BIGINT) * (
+      CAST(FLOOR("t0"."p" * 10.000000000010001) + FLOOR("t0"."p" - (
+        FLOOR("t0"."p" * 10.000000000010001) * (
           1 / 10
         )
-      ) AS BIGINT),
+      )) AS BIGINT),
       9
     )
     ELSE CAST(NULL AS BIGINT)

@@ -7,20 +7,18 @@ SELECT
     ) AND NOT (
       ISNAN("t0"."p")
     )
-    THEN LEAST(
-      GREATEST(
-        CAST(FLOOR((
-          "t0"."p" * 10
-        ) + 1e-06) AS BIGINT) - CAST("t0"."p" <= (
-          CAST(FLOOR((
-            "t0"."p" * 10
-          ) + 1e-06) AS BIGINT) * (
-            1 / 10
-          )
-        ) AS BIGINT),
-        0
+    THEN GREATEST(
+      LEAST(
+        CAST((
+          FLOOR("t0"."p" * 10.000000000010001) + CEIL("t0"."p" - (
+            FLOOR("t0"."p" * 10.000000000010001) * (
+              1 / 10
+            )
+          ))
+        ) - 1.0 AS BIGINT),
+        9
       ),
-      9
+      0
     )
     ELSE CAST(NULL AS BIGINT)
   END AS "bin_right"

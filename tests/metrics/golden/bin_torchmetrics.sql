@@ -1,7 +1,5 @@
 SELECT
   CASE
-    WHEN "t0"."p" = 1.0
-    THEN 10
     WHEN (
       "t0"."p" >= 0.0
     ) AND (
@@ -9,18 +7,14 @@ SELECT
     ) AND NOT (
       ISNAN("t0"."p")
     )
-    THEN LEAST(
-      CAST(FLOOR((
-        "t0"."p" * 10
-      ) + 1e-06) AS BIGINT) - CAST("t0"."p" < (
-        CAST(FLOOR((
-          "t0"."p" * 10
-        ) + 1e-06) AS BIGINT) * (
+    THEN CAST(LEAST(
+      FLOOR("t0"."p" * 10.000000000010001) + FLOOR("t0"."p" - (
+        FLOOR("t0"."p" * 10.000000000010001) * (
           1 / 10
         )
-      ) AS BIGINT),
-      9
-    )
+      )),
+      FLOOR("t0"."p") + 9
+    ) AS BIGINT)
     ELSE CAST(NULL AS BIGINT)
   END AS "bin_torchmetrics"
 FROM "rows" AS "t0"
