@@ -57,3 +57,11 @@ def scratch(build: Build, sql: str, kind: str = "TABLE") -> Iterator[Scratch]:
         raise plain_error(error, sql, build.relation_names) from error
     finally:
         held.connection.close()
+
+
+def held_table(rows: Scratch) -> ir.Table:
+    """The held rows as an expression."""
+    import ibis
+
+    schema = ibis.Schema.from_pyarrow(rows.run(f"SELECT * FROM {rows.name} LIMIT 0").schema)
+    return ibis.table(schema, name=rows.name)

@@ -10,8 +10,8 @@ import duckdb
 import pyarrow as pa
 
 from workbench.drift._columns import Column
-from workbench.drift._drift import build_table, compare
-from workbench.scratch import Scratch
+from workbench.drift._drift import compare
+from workbench.scratch import Scratch, held_table
 
 
 @contextmanager
@@ -40,5 +40,5 @@ def distances(
 ) -> dict[str, dict[int, dict[str, Any]]]:
     """Values by method and chunk."""
     with held(values, chunks, reference) as rows:
-        found = compare(rows, build_table(rows), "v", Column("v", "v", methods))
+        found = compare(rows, held_table(rows), "v", Column("v", "v", methods))
     return {method: {k: dict(v) for k, v in by_chunk.items()} for method, by_chunk in found.items()}

@@ -12,7 +12,7 @@ from workbench.drift import _cells, _chunks, _columns, _distances, _expected
 from workbench.drift._columns import Column
 from workbench.errors import ConfigError
 from workbench.query import Build
-from workbench.scratch import Scratch, scratch
+from workbench.scratch import Scratch, held_table, scratch
 
 #: An alert is a value this many standard deviations from the mean of the reference chunks.
 DEVIATIONS = 3.0
@@ -87,7 +87,7 @@ def drift(
             raise ConfigError(
                 f"No row is in the reference {reference!r}.", "Choose an earlier or wider one."
             )
-        table = build_table(rows)
+        table = held_table(rows)
         for i, column in enumerate(wanted):
             for method, values in compare(rows, table, f"c{i}", column).items():
                 found += _rows(column.name, method, chunks, values)
@@ -147,14 +147,6 @@ def _special(build: Build, columns: Sequence[str]) -> tuple[set[str], list[str]]
     ):
         special.add(ATTRIBUTIONS)
     return special, []
-
-
-def build_table(rows: Scratch) -> ir.Table:
-    """The held rows as an expression."""
-    import ibis
-
-    schema = ibis.Schema.from_pyarrow(rows.run(f"SELECT * FROM {rows.name} LIMIT 0").schema)
-    return ibis.table(schema, name=rows.name)
 
 
 def compare(

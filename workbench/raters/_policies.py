@@ -12,6 +12,7 @@ from workbench import artefacts, formulas, labels
 from workbench.configuration import LABEL_POLICIES
 from workbench.project import Project
 from workbench.query import Build
+from workbench.scratch import Scratch, held_table, scratch
 
 
 def judged(build: Build) -> ir.Table:
@@ -60,7 +61,11 @@ def _deciding(project: Project) -> dict[str, Any]:
 
 
 def resolved(
-    build: Build, project: Project, policy: str, weights: Mapping[str, Any] | None = None
+    build: Build,
+    project: Project,
+    policy: str,
+    weights: Mapping[str, Any] | None = None,
+    events: ir.Table | None = None,
 ) -> ir.Table:
     """The labels of a build under another policy; all else is as the project says.
 
@@ -72,6 +77,8 @@ def resolved(
         One of `LABEL_POLICIES`.
     weights
         State of an artefact of kind ``raters``, for ``rater_weighted``.
+    events
+        What `judged` gives, where it is held.
     """
     as_of = build.manifest["as_of"]
     given: dict[str, Any] = {}
@@ -82,7 +89,7 @@ def resolved(
         given["rater_weights"] = build.query_table(weights_query(weights))
         given["other_weight"] = weights["other"]
     return labels.resolve(
-        judged(build),
+        judged(build) if events is None else events,
         build.table("inferences", narrow=True),
         policy=policy,
         maturity=project.maturity,
@@ -99,8 +106,10 @@ def pinned_weights(project: Project) -> Mapping[str, Any] | None:
     return None if identity is None else artefacts.load(place, identity).state
 
 
-def compared(build: Build, project: Project, policy: str) -> ir.Table:
-    """The labels of a build beside those under another policy.
+def compared(
+    build: Build, project: Project, policy: str, events: ir.Table | None = None
+) -> ir.Table:
+    """The labels of a build beside those under another policy; `events` as in `resolved`.
 
     Returns
     -------
@@ -109,7 +118,7 @@ def compared(build: Build, project: Project, policy: str) -> ir.Table:
         ``other_reward`` under the policy; ``changed``: whether the label is another one.
     """
     weights = pinned_weights(project) if policy == "rater_weighted" else None
-    other = resolved(build, project, policy, weights).select(
+    other = resolved(build, project, policy, weights, events).select(
         other_id="request_id", other_label="label", other_reason="label_reason",
         other_reward="reward",
     )  # fmt: skip
@@ -136,13 +145,15 @@ def policies(build: Build, project: Project) -> list[dict[str, Any]]:
         ``reason``: ``no_weights`` where no artefact ``raters`` is pinned.
     """
     found = []
-    for policy in LABEL_POLICIES:
-        row: dict[str, Any] = dict.fromkeys(_COLUMNS)
-        if policy == "rater_weighted" and pinned_weights(project) is None:
-            row["reason"] = "no_weights"
-        else:
-            row |= _sums(build, compared(build, project, policy))
-        found.append(row | {"policy": policy, "configured": policy == project.policy})
+    with scratch(build, build.sql_of(judged(build))) as rows:
+        events = held_table(rows)
+        for policy in LABEL_POLICIES:
+            row: dict[str, Any] = dict.fromkeys(_COLUMNS)
+            if policy == "rater_weighted" and pinned_weights(project) is None:
+                row["reason"] = "no_weights"
+            else:
+                row |= _sums(rows, compared(build, project, policy, events))
+            found.append(row | {"policy": policy, "configured": policy == project.policy})
     return found
 
 
@@ -152,7 +163,7 @@ _COLUMNS = (
 )  # fmt: skip
 
 
-def _sums(build: Build, rows: ir.Table) -> dict[str, Any]:
+def _sums(held: Scratch, rows: ir.Table) -> dict[str, Any]:
     counts = rows.aggregate(
         n=rows.count(),
         n_labelled=rows.other_label.count(),
@@ -173,5 +184,5 @@ def _sums(build: Build, rows: ir.Table) -> dict[str, Any]:
         reward_low=ends[0],
         reward_high=ends[1],
     ).drop("n_rewarded", "spread")
-    (row,) = build.execute(counts).to_pylist()
+    (row,) = held.run(counts).to_pylist()
     return {**row, "reason": None if row["n"] else "empty"}
