@@ -12,6 +12,9 @@ import pytest
 
 import workbench as wb
 from tests.soundness.tables import Row, at, by, difference
+from workbench.build.contexts import described
+from workbench.configuration import load
+from workbench.contexts.history import _framed
 from workbench.errors import ConfigError
 
 CONFIG = """
@@ -327,3 +330,15 @@ def test_a_log_without_feedback_has_no_history(tmp_path: Path) -> None:
     rows = built.sql("SELECT said, same_thing FROM enriched_inferences").table.to_pylist()
     assert {row["same_thing"]["n"] for row in rows if row["same_thing"]} == {0}
     assert all(row["said"]["events"] == [] for row in rows if row["said"])
+
+
+def test_only_events_that_may_be_withdrawn_are_looked_at_for_each_inference(
+    tmp_path: Path,
+) -> None:
+    head = CONFIG.split("[context.")[0]
+    for log in ("inferences", "feedback"):
+        setting = f'join = "history"\nfrom = "{log}"\non = "user_id"\nk = 3\n'
+        head += f'[context.{log[:4]}]\n{setting}aggregates = {{ n = "count" }}\n'
+    (tmp_path / "workbench.toml").write_text(head)
+    framed = {context.log: _framed(described(context)) for context in load(tmp_path).contexts}
+    assert framed == {"inferences": True, "feedback": False}

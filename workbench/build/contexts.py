@@ -85,7 +85,7 @@ def prepare(
 
 def described(context: Context, taken: tuple[str, ...] = ()) -> JoinSpec:
     """What a join needs to know of a context, whose struct gets the columns `taken`."""
-    times = context.times if context.log is None else log_facts.TIMES
+    times = context.times if context.log is None else log_facts.TIMES[context.log]
     return JoinSpec(
         name=context.name,
         keys=tuple((left, key_column(n)) for n, (left, _) in enumerate(context.on)),

@@ -15,8 +15,8 @@ from workbench.errors import ConfigError, suggest
 from workbench.ingest.context import key_column
 from workbench.project import Context, Project
 
-#: The times that a fact from a log has.
-TIMES = ("ts", "known_at", "until")
+#: The times that a fact from a log has. No call is withdrawn, which spares a join much.
+TIMES = {"inferences": ("ts", "known_at"), "feedback": ("ts", "known_at", "until")}
 #: The rewards of all events, where all were labelled.
 REWARDS = "(SELECT feedback_id, reward FROM rewarded WHERE main)"
 #: What is about a row of a log, not about what happened.
@@ -88,9 +88,6 @@ def prepare(
         f"SELECT * EXCLUDE (identity), row_number() OVER (ORDER BY {order}) AS {facts.ORDER} "
         f"FROM (SELECT {', '.join(listed)}, {identity} AS identity FROM {relation}){only}"
     )
-    if context.log == "inferences":
-        # No call is withdrawn, which spares a join much.
-        times.pop("until")
     return taken
 
 
