@@ -121,7 +121,8 @@ def _wide(path: str, row_id: int, wanted: Sequence[str]) -> dict[str, Any] | Non
         if first <= row_id <= last:
             names = [name for name in known.columns if name in wanted]
             with pq.ParquetFile(path, metadata=known.metadata) as file:
-                rows = file.read_row_group(number, ["row_id", *names])
+                # So few bytes are read sooner than threads are awake on a machine that is busy.
+                rows = file.read_row_group(number, ["row_id", *names], use_threads=False)
             place = pc.index(rows["row_id"], row_id).as_py()
             if place >= 0:
                 return dict(rows.select(names).slice(place, 1).to_pylist()[0])
