@@ -48,9 +48,13 @@ def _in_lake(build: Build, files: Sequence[str], request_id: str) -> dict[str, A
     if narrow is None:
         return None
     names: Mapping[str, str] = build.once("features of a record", lambda: _features(build))
-    # They are in the order of their rows.
-    place = bisect_right(files, narrow["row_id"], key=lambda path: _file(path).ranges[0][0]) - 1
-    wide = _wide(files[max(place, 0)], narrow["row_id"], (*WIDE_COLUMNS, *names))
+    try:
+        # They are in the order of their rows.
+        place = bisect_right(files, narrow["row_id"], key=lambda path: _file(path).ranges[0][0])
+        wide = _wide(files[max(place - 1, 0)], narrow["row_id"], (*WIDE_COLUMNS, *names))
+    except OSError:
+        # Erasure takes files away from under a build that is open: the engine says it in words.
+        return None
     if wide is None:
         return None
     known = narrow | wide

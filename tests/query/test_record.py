@@ -67,6 +67,20 @@ def test_every_inference_of_the_lake_is_found_by_its_place(build: Build) -> None
     assert read == {"input": "in 0"}
 
 
+def test_where_a_file_cannot_be_read_or_lacks_the_row_the_engine_answers(
+    build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = record(build, "r0")
+    for failure in (FileNotFoundError, None):
+
+        def instead(*_: object, failure: type[OSError] | None = failure) -> None:
+            if failure is not None:
+                raise failure
+
+        monkeypatch.setattr("workbench.record._wide", instead)
+        assert record(build, "r0") == expected
+
+
 def test_what_is_not_there_is_no_record(build: Build) -> None:
     assert record(build, "r999999") is None
     assert record(build, "' OR true --") is None
