@@ -81,9 +81,20 @@ def shared(feedback: ir.Table) -> ir.Table:
 
     To find each rater's latest value is to sort, and as a rule most inferences have one event.
     """
+    units = _units(feedback)
+    return events(feedback).semi_join(units.filter(units.n > 1), ["name", "request_id"])
+
+
+def alone(feedback: ir.Table) -> ir.Table:
+    """``n``: inferences with one of the `events` under a signal, which are not among `shared`."""
+    units = _units(feedback)
+    units = units.filter(units.n == 1)
+    return units.group_by("name").agg(n=units.count())
+
+
+def _units(feedback: ir.Table) -> ir.Table:
     said = events(feedback)
-    several = said.group_by("name", "request_id").agg(__n=said.count())
-    return said.semi_join(several.filter(several["__n"] > 1), ["name", "request_id"])
+    return said.group_by("name", "request_id").agg(n=said.count())
 
 
 def unit_patterns(rated: ir.Table) -> ir.Table:

@@ -13,6 +13,7 @@ import ibis.expr.types as ir
 from workbench.agreement import (
     LEVELS,
     Floats,
+    alone,
     alpha,
     cohen,
     events,
@@ -28,6 +29,7 @@ from workbench.agreement import (
 from workbench.engine import identifier
 from workbench.errors import ConfigError, suggest
 from workbench.query import Build
+from workbench.scratch import Scratch, held_table, scratch
 
 RELATION = "enriched_feedback"
 READS = (
@@ -103,13 +105,18 @@ def agreement(
     """
     names = chosen(only)
     rows = feedback(build, where)
-    rated, together = ratings(rows), ratings(shared(rows))
     found = []
-    signals = _signals(build, rows, together)
-    patterns = _by_name(build.execute(unit_patterns(rated)).to_pylist())
+    single = {row["name"]: row["n"] for row in build.execute(alone(rows)).to_pylist()}
+    with scratch(build, build.sql_of(ratings(shared(rows)))) as held:
+        together = held_table(held)
+        signals = _signals(held, rows, together)
+        patterns = _by_name(held.run(unit_patterns(together)).to_pylist())
+        if not names or "cohen_kappa" in names:
+            found += _pairs(held, together, least)
     for signal, facts in signals.items():
         units = units_of(patterns.get(signal, ()))
-        both = {"n_labelled": int(units.n.sum()) + units.single, "n_raters": facts["n_raters"]}
+        n = int(units.n.sum()) + units.single + single.get(signal, 0)
+        both = {"n_labelled": n, "n_raters": facts["n_raters"]}
         by = {"name": signal}
         for name in names or _usual(facts["kind"]):
             if name == "fleiss_kappa":
@@ -121,15 +128,14 @@ def agreement(
                 if row["reason"] and not fits(units, level):
                     row["reason"] = "not_applicable"
                 found.append(row)
-    if not names or "cohen_kappa" in names:
-        found += _pairs(build, together, least)
     return sorted(found, key=lambda row: (NAMES.index(row["metric"]), *row["by"].values()))
 
 
 def counts(build: Build, where: str | None = None, least: int = 10) -> list[ir.Table]:
     """What the engine counts for `agreement`: equal units, and pairs of values of two raters."""
     rows = feedback(build, where)
-    return [unit_patterns(ratings(rows)), pair_counts(ratings(shared(rows)), least)]
+    together = ratings(shared(rows))
+    return [alone(rows), unit_patterns(together), pair_counts(together, least)]
 
 
 def _usual(kind: str | None) -> Iterable[str]:
@@ -144,7 +150,7 @@ def _by_name(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Mapping[str, A
     return found
 
 
-def _signals(build: Build, said: ir.Table, together: ir.Table) -> dict[str, dict[str, Any]]:
+def _signals(held: Scratch, said: ir.Table, together: ir.Table) -> dict[str, dict[str, Any]]:
     """Kind of each signal, and how many raters gave a value that another rater could meet."""
     kinds = said.group_by("name").agg(kind=said.kind.min())
     units = together.group_by("name", "request_id").agg(m=together.count())
@@ -153,10 +159,10 @@ def _signals(build: Build, said: ir.Table, together: ir.Table) -> dict[str, dict
     named = events(said).select("name").distinct()
     rows = named.left_join(kinds, "name").left_join(raters, "name")
     rows = rows.select("name", "kind", n_raters=rows.n_raters.fill_null(0)).order_by("name")
-    return {row["name"]: row for row in build.execute(rows).to_pylist()}
+    return {row["name"]: row for row in held.run(rows).to_pylist()}
 
 
-def _pairs(build: Build, rated: ir.Table, least: int) -> list[dict[str, Any]]:
+def _pairs(held: Scratch, rated: ir.Table, least: int) -> list[dict[str, Any]]:
     columns = ("name", "rater_a", "rater_b")
     cells = pair_counts(rated, least).order_by(*columns, "value_a", "value_b")
 
@@ -164,7 +170,7 @@ def _pairs(build: Build, rated: ir.Table, least: int) -> list[dict[str, Any]]:
         return tuple(row[name] for name in columns)
 
     found = []
-    for key, group in groupby(build.execute(cells).to_pylist(), key=pair):
+    for key, group in groupby(held.run(cells).to_pylist(), key=pair):
         n, value = cohen(list(group))
         row = _row("cohen_kappa", dict(zip(columns, key, strict=True)), n, value, at_once=True)
         found.append(row | {"n_labelled": row["n"], "n_raters": 2})
