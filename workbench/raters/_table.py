@@ -12,6 +12,7 @@ from workbench.metrics import wilson_of
 from workbench.query import Build
 from workbench.raters import _signs
 from workbench.raters._agreement import feedback
+from workbench.scratch import Scratch, held_table, scratch
 
 #: So many signs together are no coincidence; one alone is a reason to look.
 FLAGGED = 2
@@ -53,10 +54,13 @@ def raters(build: Build, where: str | None = None, least: int = 20) -> list[dict
     better than chance where the interval of kappa reaches 0 and lies below the kappa of the others.
     """
     facts: dict[tuple[str, str], dict[str, Any]] = {}
-    for table in counts(build, where, least):
-        for row in build.execute(table).to_pylist():
-            facts.setdefault((row["name"], row["rater_id"]), {}).update(row)
-    reliability = _reliability(build, ratings(shared(feedback(build, where))))
+    rows = feedback(build, where)
+    with scratch(build, build.sql_of(ratings(shared(rows)))) as held:
+        together = held_table(held)
+        for table in _counts(rows, together, least):
+            for row in held.run(table).to_pylist():
+                facts.setdefault((row["name"], row["rater_id"]), {}).update(row)
+        reliability = _reliability(held, together)
     usual = _usual(facts)
     found = [
         _row(fact, reliability.get(key), usual[key], len(facts)) for key, fact in facts.items()
@@ -67,14 +71,18 @@ def raters(build: Build, where: str | None = None, least: int = 20) -> list[dict
 def counts(build: Build, where: str | None = None, least: int = 20) -> list[ir.Table]:
     """What the engine counts for `raters`: a row per rater and signal in each table."""
     rows = feedback(build, where)
-    said, rated = events(rows), ratings(shared(rows))
+    return _counts(rows, ratings(shared(rows)), least)
+
+
+def _counts(rows: ir.Table, together: ir.Table, least: int) -> list[ir.Table]:
+    said = events(rows)
     chosen = _signs.totals(said, least)
     return [
         chosen,
         _signs.values(said, chosen),
         _signs.gaps(said, chosen, _signs.clocks(said)),
         _signs.minutes(said, chosen),
-        _signs.companions(rated, chosen),
+        _signs.companions(together, chosen),
     ]
 
 
@@ -95,11 +103,11 @@ def _usual(facts: dict[tuple[str, str], dict[str, Any]]) -> dict[tuple[str, str]
     return usual
 
 
-def _reliability(build: Build, rated: ir.Table) -> dict[tuple[str, str], tuple[int, float]]:
+def _reliability(held: Scratch, rated: ir.Table) -> dict[tuple[str, str], tuple[int, float]]:
     """Votes of each rater that others voted beside, and the share of them that is right."""
     voters = rated.group_by("name", "request_id").agg(m=rated.count())
     several = rated.semi_join(voters.filter(voters.m > 1), ["name", "request_id"])
-    votes = build.execute(several.select("name", "request_id", "rater_id", "value"))
+    votes = held.run(several.select("name", "request_id", "rater_id", "value"))
     found: dict[tuple[str, str], tuple[int, float]] = {}
     for name in votes["name"].unique().to_pylist():
         mine = votes.filter(_equal(votes["name"], name))
