@@ -64,7 +64,7 @@ def cells(
         sums = {"rows": found["rows"].sum(), "n": found.n.sum(), "ww": found.ww.sum()}
         cell, power = ["bin", "y"], found.n * found.p
     else:
-        # One number for both: an engine takes half as long to group by it.
+        # One number for both, because to group by two takes longer.
         found = rows.mutate(cell=open_bin(rows.p, bins, bin_rule) * 2.0 + rows.y)
         count, w = found.count().cast("float64"), found.weight
         sums = {"rows": count, "n": count, "ww": count}
