@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from workbench.datasets import Slice
 from workbench.errors import QueryError
 from workbench.measure import measure
 from workbench.query import Build, open_build
@@ -154,6 +155,17 @@ def test_measured_accuracy_has_its_interval_beside_the_promise(
         assert row["low"] <= row["measured"] <= row["high"]
     whole = data.measured(build, ("accuracy",), None)[0]
     assert sum(row["n_labelled"] for row in own) == whole["n_labelled"]
+
+
+def test_a_preview_has_whole_rows_of_the_slice_and_no_others(build: Build) -> None:
+    every = build.arrow("SELECT request_id FROM narrow.inferences WHERE latency_ms > 300")
+    shown = data.preview(build, Slice(where="latency_ms > 300"))
+    assert shown.column_names == list(build.columns("enriched_inferences"))
+    assert shown.num_rows == 20
+    assert {*shown["request_id"].to_pylist()} < {*every["request_id"].to_pylist()}
+    for nothing in (Slice(where="false"), Slice(limit=0)):
+        assert data.preview(build, nothing).num_rows == 0
+    assert data.preview(build, Slice(limit=3)).num_rows == 3
 
 
 def test_the_sql_of_a_metric_is_compiled_and_runs(build: Build) -> None:

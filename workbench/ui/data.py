@@ -261,20 +261,23 @@ def row_count(source: Build, chosen: Slice) -> int:
 @cached
 def rows(source: Build, condition: str | None, limit: int) -> pa.Table:
     """Return the newest of the chosen rows, whole; columns without any value are left out."""
-    rule = [source.expression(condition)] if condition else []
-    relation = source.narrowest(RELATION, *rule)
-    where = f" WHERE {rule[0]}" if rule else ""
-    keys = source.arrow(
-        f"SELECT request_id FROM {relation}{where} ORDER BY ts DESC NULLS LAST, request_id "
-        f"LIMIT {int(limit)}"
-    )
-    listed = ", ".join(engine.literal(key) for key in keys["request_id"].to_pylist()) or "NULL"
+    newest = "ORDER BY ts DESC NULLS LAST, request_id"
+    ids = _ids(source, condition, f"{newest} LIMIT {int(limit)}")
     table = source.arrow(
-        f"SELECT {', '.join(shown_columns(source))} FROM {RELATION} WHERE request_id IN ({listed}) "
-        "ORDER BY ts DESC NULLS LAST, request_id"
+        f"SELECT {', '.join(shown_columns(source))} FROM {RELATION} WHERE request_id IN ({ids}) "
+        f"{newest}"
     )
     kept = [name for name in table.column_names if table[name].null_count < max(table.num_rows, 1)]
     return table.select(kept or table.column_names)
+
+
+def _ids(source: Build, condition: str | None, which: str) -> str:
+    """SQL of the ids of some of the chosen rows, told without the wide columns of all."""
+    rule = [source.expression(condition)] if condition else []
+    relation = source.narrowest(RELATION, *rule)
+    where = f" WHERE {rule[0]}" if rule else ""
+    found = source.arrow(f"SELECT request_id FROM {relation}{where} {which}")["request_id"]
+    return ", ".join(map(engine.literal, found.to_pylist())) or "NULL"
 
 
 def shown_columns(source: Build) -> list[str]:
@@ -286,6 +289,10 @@ def shown_columns(source: Build) -> list[str]:
 @cached
 def preview(source: Build, chosen: Slice, limit: int = 20) -> pa.Table:
     """Return the first rows of a slice."""
+    whole = chosen.relation == RELATION and chosen.limit is None
+    if whole and not (chosen.sampler or chosen.columns):
+        ids = _ids(source, chosen.where, f"LIMIT {int(limit)}")
+        return source.arrow(f"FROM {RELATION} WHERE request_id IN ({ids})")
     return source.arrow(f"FROM (\n{chosen.sql(source)}\n) LIMIT {int(limit)}")
 
 
