@@ -12,6 +12,9 @@ They take turns. A time counts only where the number of rows and a checksum over
 row's bound to its key, are those of polars, which shares no code with the workbench. One JSON line
 for each world: medians of wall and CPU seconds and of the peak of resident memory, and the ratios
 to polars. ``--memory-limit`` is passed to the workbench.
+
+``--alone`` is for worlds that the peers cannot hold: only the workbench runs. Its answer is then
+checked against what the world says of its events, and against nothing else.
 """
 
 from __future__ import annotations
@@ -41,6 +44,8 @@ NARROW = (
 )  # fmt: skip
 WIDE = ("input", "output", "logits")
 STRUCTS = ("profile", "health", "orders", "earlier")
+#: What is measured of a run.
+KEYS = ("wall", "cpu", "peak_mb")
 #: What the contexts' columns are called in the flat table.
 FLAT = {
     "tier": "profile.tier",
@@ -150,13 +155,34 @@ def main() -> None:
     parser.add_argument("--storage", choices=("in_place", "copy"), default="in_place")
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--memory-limit")
+    parser.add_argument("--alone", action="store_true", help="without the peers")
     parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / "worlds")
     given = parser.parse_args()
     full = given.part == "full"
     for shape in given.shapes.split(","):
         folder = given.folder / f"{shape}-{given.rows}-{given.part}"
         world.write(folder, given.rows, world.SHAPES[shape], payload=full, storage=given.storage)
-        print(json.dumps(compare(folder, given.runs, full=full, limit=given.memory_limit)))
+        taken = alone if given.alone else compare
+        print(json.dumps(taken(folder, given.runs, full=full, limit=given.memory_limit)))
+
+
+def alone(folder: Path, n: int, *, full: bool, limit: str | None) -> dict[str, object]:
+    """Let the workbench build one world; the table has every event that names its inference."""
+    target = folder / "workbench.parquet"
+    runs = [by_workbench(folder, target, full=full, limit=limit) for _ in range(n)]
+    named = duckdb.sql(
+        "SELECT count(*) FROM (SELECT feedback_id, min(ts) AS ts "
+        f"FROM '{folder}/feedback.parquet' WHERE value <> '7' GROUP BY 1) "
+        f"JOIN '{folder}/feedback.parquet' USING (feedback_id, ts) "
+        "WHERE value <> '7' AND rater_id <> 'load-test' AND request_id NOT LIKE 'lost-%'"
+    ).fetchall()
+    found = duckdb.sql(
+        f"SELECT count(DISTINCT feedback_id) FROM '{target}' WHERE method = 'request_id'"
+    ).fetchall()
+    if found != named:
+        sys.exit(f"{folder.name}: {found} events have the inference that they name, not {named}")
+    medians = {key: statistics.median(getattr(run, key) for run in runs) for key in KEYS}
+    return {"world": folder.name, "named": named[0][0], "workbench": medians}
 
 
 def compare(folder: Path, n: int, *, full: bool, limit: str | None) -> dict[str, object]:
@@ -179,17 +205,14 @@ def compare(folder: Path, n: int, *, full: bool, limit: str | None) -> dict[str,
 def summary(runs: Mapping[str, Sequence[Run]]) -> dict[str, object]:
     """Medians of each contestant, and the ratios to polars and to the floor."""
     medians = {
-        name: {
-            key: statistics.median(getattr(run, key) for run in taken)
-            for key in ("wall", "cpu", "peak_mb")
-        }
+        name: {key: statistics.median(getattr(run, key) for run in taken) for key in KEYS}
         for name, taken in runs.items()
     }
     ours = medians["workbench"]
     ratios = {
         f"{key}_to_{peer}": round(ours[key] / medians[peer][key], 3)
         for peer in ("polars", "floor")
-        for key in ("wall", "cpu", "peak_mb")
+        for key in KEYS
     }
     rounded = {name: {k: round(v, 2) for k, v in one.items()} for name, one in medians.items()}
     return {**rounded, "ratios": ratios}
