@@ -135,7 +135,7 @@ DEFAULT = ("accuracy", "label_coverage", "brier_score", "ece")
 
 def measure_quick(
     build: Build,
-    only: Sequence[str],
+    only: Sequence[str] = (),
     by: Sequence[str] = (),
     where: str | None = None,
     least: int = 0,
@@ -144,6 +144,7 @@ def measure_quick(
 
     Groups are those of `KEYS` but the day, or of their texts; a condition takes the rows.
     """
+    only = only or metrics.names()
     quick = not (where and where.strip()) and all(_key_of(text) in KEYS[1:] for text in by)
     values: dict[str, list[dict[str, Any]]] = {}
     for kept in (True, False):
