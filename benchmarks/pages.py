@@ -125,6 +125,8 @@ def visit(project: Path, request_id: str, watch: Watch) -> None:
     views += [(page, {"where": FILTER}) for page in PAGES]
     os.environ["WORKBENCH_PROJECT"] = str(project)
     st.cache_data.clear()
+    # What is asked once of a build is asked in each round.
+    st.cache_resource.clear()
     for page, given in views:
         watch.page = " ".join([page, *given.values()])
         app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=3600)
