@@ -49,7 +49,7 @@ def content(build: Build, relation: str) -> pa.Table:
     selected = []
     for column in columns:
         name, dtype = f'"{column["column_name"]}"', column["column_type"]
-        if name == '"ingested_at"':
+        if name in ('"ingested_at"', '"row_id"'):
             continue
         nested = dtype.endswith("]") or dtype.startswith("STRUCT")
         selected.append(f"CAST(to_json({name}) AS VARCHAR) AS {name}" if nested else name)

@@ -80,6 +80,13 @@ on = "user_id"
 k = 3
 columns = ["prediction"]
 aggregates = {{ n = "count" }}
+[context.lately]
+from = "inferences"
+join = "history"
+on = "model_version"
+k = 2
+{span}
+aggregates = {{ n = "count", slowest = "max(latency_ms)" }}
 [context.said]
 from = "feedback"
 join = "history"
@@ -118,6 +125,7 @@ def write_config(folder: Path, seed: int) -> None:
         credit=chosen.choice(["last", "uniform", "discounted"]),
         policy=chosen.choice(["latest", "mean", "majority", "latest_per_rater_then_mean"]),
         touch=chosen.choice(["all", "last", "linear"]),
+        span=chosen.choice(["", 'span = "12h"']),
     )
     (folder / "workbench.toml").write_text(text)
 

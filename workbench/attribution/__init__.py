@@ -15,7 +15,7 @@ import ibis
 import ibis.expr.types as ir
 
 from workbench.attribution import _order
-from workbench.attribution._clocks import CLOCK_COLUMNS, clocks, corrected
+from workbench.attribution._clocks import CLOCK_COLUMNS, clocks, corrected, estimated
 from workbench.attribution._credit import RULES, SCOPES, credits
 from workbench.attribution._ids import identified, of_traces
 from workbench.formulas import seconds_between
@@ -31,6 +31,7 @@ __all__ = [
     "clocks",
     "corrected",
     "credits",
+    "estimated",
 ]
 
 #: Inference columns that attribution needs.

@@ -55,14 +55,19 @@ def clocks(events: ir.Table, inferences: ir.Table, aliases: ir.Table | None = No
     )
     facts = inferences.select(__id="request_id", __inference_ts="ts")
     joined = named.inner_join(facts, named["request_id__inference"] == facts["__id"])
-    joined = joined.filter(joined["ts"].notnull(), joined["__inference_ts"].notnull())
+    return estimated(joined.mutate(delay=seconds_between(joined["ts"], joined["__inference_ts"])))
+
+
+def estimated(attributed: ir.Table) -> ir.Table:
+    """As `clocks`, of events that an id attributes, with ``delay``, ``ts`` and `CLOCK_COLUMNS`."""
+    joined = attributed.filter(attributed["delay"].notnull())
     given = joined["received_at"].notnull() & (joined["received_at"] != joined["ts"])
     joined = joined.select(
         source=_source(joined),
         __low=ibis.ifelse(
             given, seconds_between(joined["ts"], joined["received_at"]), ibis.null("float64")
         ),
-        __high=seconds_between(joined["ts"], joined["__inference_ts"]),
+        __high="delay",
     )
     bounds = joined.group_by("source").agg(
         n=joined.count(),

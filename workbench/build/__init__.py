@@ -39,7 +39,7 @@ from workbench.lake import Lake
 from workbench.project import CONFIG_NAME, Project
 
 #: Number of the layout of a build's tables and views. A build of another number is made anew.
-LAYOUT = 4
+LAYOUT = 5
 
 
 def build(

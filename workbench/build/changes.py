@@ -7,19 +7,19 @@ of the last build, and the schema ``narrow`` beside it holds the part of it that
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Any
 
 import duckdb
 
 from workbench import engine, places
-from workbench.attribution import FALLBACK_KEYS, SCOPES
 from workbench.build import events, ledger
 from workbench.build.sources import LakeTable, contract_relation
 from workbench.compiled import Parts
-from workbench.engine import literal
+from workbench.engine import identifier, literal
 from workbench.ingest.records import Record
 from workbench.project import Project
 
@@ -129,7 +129,11 @@ def temporary(connection: duckdb.DuckDBPyConnection, name: str, query: str) -> N
 
 
 def _received(run: Refresh, name: str, key: str) -> str:
-    """Make ``changed_NAME``, the ids whose rows are others now; SQL of all rows of these ids."""
+    """Make ``changed_NAME``, the ids whose rows are others now; SQL of all rows of these ids.
+
+    ``known_NAME`` are the numbers of the rows that the build has of them: to look for texts among
+    all of them takes long.
+    """
     connection, changed = run.connection, run.moved(name)
     fresh, whole = (
         contract_relation(run.project, tables[name]) for tables in (run.fresh, run.tables)
@@ -139,21 +143,46 @@ def _received(run: Refresh, name: str, key: str) -> str:
     if changed.gone:
         query += f" UNION ALL SELECT {key} FROM {whole} WHERE ingest_id IN ({listed(changed.gone)})"
     temporary(connection, f"changed_{name}", f"SELECT DISTINCT {key} FROM ({query})")
+    before = f"build.narrow.{name}"
+    if name == "inferences":
+        temporary(connection, "maybe_known", places.among("(FROM changed_inferences)"))
+        before = f"({_by_number(connection, before, 'maybe_known')})"
+    temporary(
+        connection,
+        f"known_{name}",
+        f"SELECT row_id FROM {before} SEMI JOIN changed_{name} USING ({key})",
+    )
     known = engine.scalar(
         connection,
-        f"SELECT EXISTS (FROM build.narrow.{name} SEMI JOIN changed_{name} USING ({key})) "
+        f"SELECT EXISTS (FROM known_{name}) "
         f'OR EXISTS (FROM build.narrow.refused WHERE "table" = {literal(name)} AND id IN '
         f"(SELECT {key} FROM changed_{name}))",
     )
     if not known and not changed.gone:
         return new
-    # The rows are found by their ids alone, and read by their numbers.
+    # The rows are found by their ids alone, and read once, by their numbers.
     temporary(
         connection,
         f"rows_of_{name}",
-        f"SELECT row_id FROM {events.live(whole)} SEMI JOIN changed_{name} USING ({key})",
+        f"SELECT row_id FROM {events.live(whole)} SEMI JOIN changed_{name} USING ({key}) "
+        f"WHERE (ingest_id IN ({listed(changed.new)})) IS NOT true",
     )
-    return f"(SELECT l.* FROM {whole} l SEMI JOIN rows_of_{name} USING (row_id))"
+    found = f"received_{name}"
+    old = _by_number(connection, whole, f"rows_of_{name}")
+    temporary(connection, found, f"FROM {new} UNION ALL BY NAME {old}")
+    return found
+
+
+#: So many numbers are named in a query, so that what has none of them need not be read.
+_NAMED = 1_000
+
+
+def _by_number(connection: duckdb.DuckDBPyConnection, rows: str, numbers: str) -> str:
+    """Query of those rows whose ``row_id`` is in the table `numbers`."""
+    found = connection.execute(f"FROM {numbers} LIMIT {_NAMED + 1}").fetchall()
+    if len(found) > _NAMED:
+        return f"SELECT l.* FROM {rows} l SEMI JOIN {numbers} USING (row_id)"
+    return f"SELECT * FROM {rows} WHERE row_id IN ({listed(frozenset(n for (n,) in found))})"
 
 
 def is_local(condition: str | None) -> bool:
@@ -165,6 +194,8 @@ def merge(
     connection: duckdb.DuckDBPyConnection, name: str, key: str, old: str, new: str = "true"
 ) -> None:
     """Put rows of ``narrow.NAME`` in place of those of the build that have a `key` in `old`.
+
+    A table whose rows have one key is found to have it still, among those that are put in.
 
     Parameters
     ----------
@@ -183,7 +214,7 @@ def merge(
     if before != now:
         others = [c for c in {**before, **now} if before.get(c) != now.get(c)]
         raise Unable(f"{others[0]} of {name} is another column now")
-    if ledger.GRAINS.get(name) == key:
+    if name in ledger.GRAINS:
         ledger.assert_one(connection, name, new)
     connection.execute(f"DELETE FROM build.narrow.{name} WHERE {key} IN (SELECT {key} FROM {old})")
     kept = _stored(connection, name)
@@ -197,25 +228,30 @@ def _stored(connection: duckdb.DuckDBPyConnection, name: str) -> str:
     filled = sorted({*empty} - {*engine.empty_columns(connection, f"narrow.{name}", empty)})
     if filled:
         raise Unable(f"{filled[0]} of {name} held nothing, and is not stored")
-    without = f" EXCLUDE ({', '.join(map(engine.identifier, empty))})" if empty else ""
+    without = f" EXCLUDE ({', '.join(map(identifier, empty))})" if empty else ""
     return f"SELECT *{without} FROM narrow.{name}"
 
 
 def inferences(run: Refresh) -> None:
-    """Bring ``build.narrow.inferences`` up to date; ``changed_rows`` are its rows old and new."""
+    """Bring ``build.narrow.inferences`` up to date.
+
+    ``was_inferences`` are rows that are no more, ``new_rows`` those in their place and new ones,
+    ``changed_rows`` both.
+    """
     connection = run.connection
     events.inferences(run.compiled, _received(run, "inferences", "request_id"))
     temporary(
         connection,
         "was_inferences",
-        "FROM build.narrow.inferences SEMI JOIN changed_inferences USING (request_id)",
+        "FROM build.narrow.inferences SEMI JOIN known_inferences USING (row_id)",
     )
+    temporary(connection, "new_rows", "FROM narrow.inferences")
     temporary(
         connection,
         "changed_rows",
-        "FROM was_inferences UNION ALL BY NAME FROM narrow.inferences",
+        "FROM was_inferences UNION ALL BY NAME FROM new_rows",
     )
-    merge(connection, "inferences", "request_id", "changed_inferences")
+    merge(connection, "inferences", "row_id", "was_inferences")
     places.replace(connection, "was_inferences")
     _merge_refused(connection, "inferences", "request_id")
 
@@ -249,12 +285,18 @@ def feedback(run: Refresh) -> None:
             connection.execute(
                 f"DELETE FROM narrow.{name} WHERE {key} NOT IN (FROM changed_feedback)"
             )
+        temporary(
+            connection,
+            "known_feedback",
+            "SELECT row_id FROM build.narrow.feedback "
+            "SEMI JOIN changed_feedback USING (feedback_id)",
+        )
     temporary(
         connection,
         "was_feedback",
-        "FROM build.narrow.feedback SEMI JOIN changed_feedback USING (feedback_id)",
+        "FROM build.narrow.feedback SEMI JOIN known_feedback USING (row_id)",
     )
-    merge(connection, "feedback", "feedback_id", "changed_feedback")
+    merge(connection, "feedback", "row_id", "was_feedback")
     _merge_refused(connection, "feedback", "feedback_id")
 
 
@@ -267,91 +309,13 @@ def _merge_refused(connection: duckdb.DuckDBPyConnection, table: str, key: str) 
     connection.execute("DELETE FROM narrow.refused")
 
 
-def aliases(connection: duckdb.DuckDBPyConnection) -> None:
-    """Put ``narrow.aliases`` into the build; ``changed_names`` are names that lead elsewhere."""
-    pairs = "(FROM build.narrow.aliases UNION FROM narrow.aliases)"
-    one, other = "build.narrow.aliases", "narrow.aliases"
-    temporary(
-        connection,
-        "changed_names",
-        "SELECT request_id AS name FROM changed_inferences "
-        f"UNION SELECT alias FROM (FROM {one} EXCEPT FROM {other}) "
-        f"UNION SELECT alias FROM (FROM {other} EXCEPT FROM {one}) "
-        f"UNION SELECT alias FROM {pairs} SEMI JOIN changed_inferences USING (request_id) "
-        f"UNION SELECT alias FROM {pairs} p SEMI JOIN changed_rows r ON p.request_id = r.trace_id",
+def inference_columns(connection: duckdb.DuckDBPyConnection, read: Container[str]) -> str:
+    """SQL of the columns of ``narrow.inferences``, which are NULL but those in `read`."""
+    types = engine.columns_of(connection, "build.narrow.inferences")
+    return ", ".join(
+        identifier(name) if name in read else f"NULL::{dtype} AS {identifier(name)}"
+        for name, dtype in types.items()
     )
-    connection.execute("DELETE FROM build.narrow.aliases")
-    connection.execute("INSERT INTO build.narrow.aliases FROM narrow.aliases")
-
-
-_ASKING = "f.request_id IS NULL AND f.kind IS DISTINCT FROM 'preference'"
-_ALONE = f"(f.scope IS NULL OR f.scope NOT IN ({', '.join(map(literal, SCOPES))}))"
-
-
-def _beside(project: Project, event: str, row: str) -> list[str]:
-    """Conditions under which the search for an event without an id looks at an inference."""
-    wholes = [
-        f"{_ASKING} AND f.scope = {literal(scope)} AND {event}.{key} = {row}.{key}"
-        for scope, key in SCOPES.items()
-    ]
-    window = span(project.window.total_seconds())
-    keys = [FALLBACK_KEYS[way] for way in project.fallback]
-    return wholes + [
-        f"{_ASKING} AND {_ALONE} AND {event}.{key} = {row}.{key} "
-        f"AND {row}.ts BETWEEN {event}.ts - {window} AND {event}.ts"
-        for key in keys
-    ]
-
-
-def asked(connection: duckdb.DuckDBPyConnection, project: Project) -> None:
-    """Make ``changed_events``, whose attribution may change, and ``narrow`` of what it needs."""
-    named = [
-        "SELECT feedback_id FROM build.narrow.feedback f "
-        f"SEMI JOIN changed_names c ON f.{column} = c.name"
-        for column in ("request_id", "chosen_id", "rejected_id")
-    ]
-    beside = [
-        f"SELECT f.feedback_id FROM build.narrow.feedback f JOIN changed_rows r ON {condition}"
-        for condition in _beside(project, "f", "r")
-    ]
-    core = " UNION ".join(["SELECT feedback_id FROM changed_feedback", *named, *beside])
-    temporary(connection, "core_events", core)
-    known = "(FROM build.narrow.feedback UNION ALL FROM was_feedback)"
-    temporary(
-        connection,
-        "changed_events",
-        "FROM core_events UNION "
-        f"SELECT feedback_id FROM {known} WHERE retracts IN (FROM core_events) UNION "
-        f"SELECT retracts FROM {known} WHERE retracts IS NOT NULL "
-        "AND feedback_id IN (FROM core_events)",
-    )
-    connection.execute(
-        "CREATE OR REPLACE TABLE narrow.feedback AS FROM build.narrow.feedback "
-        "WHERE feedback_id IN (FROM changed_events) OR retracts IN (FROM changed_events) "
-        "OR feedback_id IN (SELECT retracts FROM build.narrow.feedback WHERE retracts IS NOT NULL "
-        "AND feedback_id IN (FROM changed_events))"
-    )
-    temporary(
-        connection,
-        "asked_names",
-        "SELECT request_id AS name FROM narrow.feedback UNION "
-        "SELECT chosen_id FROM narrow.feedback UNION SELECT rejected_id FROM narrow.feedback",
-    )
-    connection.execute(
-        "CREATE OR REPLACE TABLE narrow.aliases AS FROM build.narrow.aliases "
-        "WHERE alias IN (FROM asked_names)"
-    )
-    targets = "(FROM asked_names UNION SELECT request_id FROM narrow.aliases)"
-    rows = [
-        f"SELECT row_id FROM build.narrow.inferences WHERE request_id IN {targets}",
-        "SELECT row_id FROM build.narrow.inferences "
-        "WHERE trace_id IN (SELECT request_id FROM narrow.aliases)",
-        *(
-            f"SELECT i.row_id FROM narrow.feedback f JOIN build.narrow.inferences i ON {condition}"
-            for condition in _beside(project, "f", "i")
-        ),
-    ]
-    only(connection, "inferences", f"row_id IN ({' UNION '.join(rows)})")
 
 
 def only(connection: duckdb.DuckDBPyConnection, name: str, condition: str) -> None:
@@ -377,6 +341,6 @@ def listed(numbers: frozenset[int]) -> str:
     return ", ".join(map(str, sorted(numbers))) or "NULL"
 
 
-def span(seconds: float) -> str:
-    """SQL of an interval of so many seconds."""
-    return f"to_microseconds({round(seconds * 1_000_000)})"
+def span(duration: timedelta) -> str:
+    """SQL of an interval."""
+    return f"to_microseconds({round(duration.total_seconds() * 1_000_000)})"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -62,7 +63,8 @@ def join_all(
                 f"Joining [context.{context.name}] turned {rows:,} inferences into {after:,}.",
                 "This is a defect of the join; please report it with the context's settings.",
             )
-        reports[context.name] = figures | report(connection, context, relation, rows)
+        why = reasons(connection, context, relation)
+        reports[context.name] = figures | report(connection, context, relation, why)
         engine.drop_temporary(connection, [facts.relation(context)])
     return reports
 
@@ -79,7 +81,8 @@ def prepare(
     if context.log is None:
         taken = facts.prepare(connection, context, tables.get(context.table), asked)
     else:
-        taken = log_facts.prepare(connection, context, project, tables, asked, rewards)
+        before = contexts.get(context.join).before(described(context))
+        taken = log_facts.prepare(connection, context, project, tables, asked, rewards, before)
     return described(context, taken)
 
 
@@ -238,24 +241,38 @@ def refuse(compiled: Parts, context: Context, spec: JoinSpec) -> None:
     )
 
 
+def reasons(
+    connection: duckdb.DuckDBPyConnection, context: Context, relation: str
+) -> dict[str | None, int]:
+    """How many inferences have each reason for finding nothing; None for those that did.
+
+    Parameters
+    ----------
+    relation
+        SQL of a relation of inferences with the private columns of the context.
+    """
+    rows = connection.execute(
+        f"SELECT {identifier(reason_column(context.name))}, count(*) FROM {relation} GROUP BY 1"
+    ).fetchall()
+    return dict(rows)
+
+
 def report(
-    connection: duckdb.DuckDBPyConnection, context: Context, relation: str, rows: int
+    connection: duckdb.DuckDBPyConnection,
+    context: Context,
+    relation: str,
+    why: Mapping[str | None, int],
 ) -> dict[str, Any]:
     """How often a context matched, how old its facts were, and why it found nothing.
 
     Parameters
     ----------
     relation
-        SQL of a relation of all `rows` inferences with the private columns of the context.
+        SQL of a relation of all inferences with ``row_id`` and the private columns of the context.
+    why
+        Its `reasons`.
     """
-    age, reason = identifier(age_column(context.name)), identifier(reason_column(context.name))
-    matched, median = connection.execute(
-        f"SELECT count(*) FILTER ({reason} IS NULL), median({age}) FROM {relation}"
-    ).fetchone() or (0, None)
-    reasons = connection.execute(
-        f"SELECT {reason}, count(*) FROM {relation} WHERE {reason} IS NOT NULL "
-        "GROUP BY 1 ORDER BY 1"
-    ).fetchall()
+    rows, matched = sum(why.values()), why.get(None, 0)
     origin = context.source.patterns if context.source else [context.log or "computed"]
     return {
         "join": context.join,
@@ -263,6 +280,33 @@ def report(
         "matched": matched,
         "rows": rows,
         "match_rate": matched / rows if rows else None,
-        "median_age": median,
-        "reasons": dict(reasons),
+        "median_age": _median(connection, relation, identifier(age_column(context.name))),
+        "reasons": {reason: n for reason, n in sorted(why.items(), key=str) if reason and n},
     }
+
+
+#: One row in so many tells about where the median is.
+_SAMPLED = 97
+
+
+def _median(connection: duckdb.DuckDBPyConnection, relation: str, column: str) -> float | None:
+    """The median of a column; most of its values are counted and not sorted."""
+    low, high = engine.scalar(
+        connection,
+        f"SELECT quantile_cont({column}, [0.49, 0.51]) FROM {relation} "
+        f"WHERE row_id % {_SAMPLED} = 0",
+    ) or (math.nan, math.nan)
+    if math.isfinite(low) and math.isfinite(high):
+        known, below = connection.execute(
+            f"SELECT count({column}), count(*) FILTER ({column} < {low!r}) FROM {relation}"
+        ).fetchone() or (0, 0)
+        first, last = (known - 1) // 2 - below, known // 2 - below
+        n, median = connection.execute(
+            f"SELECT count(*), median({column}) FROM (SELECT {column} FROM {relation} "
+            f"WHERE {column} BETWEEN {low!r} AND {high!r} ORDER BY 1 "
+            f"LIMIT {last - first + 1} OFFSET {max(first, 0)})"
+        ).fetchone() or (0, None)
+        if first >= 0 and n == last - first + 1:
+            return float(median)
+    found = engine.scalar(connection, f"SELECT median({column}) FROM {relation}")
+    return None if found is None else float(found)

@@ -21,6 +21,10 @@ ORDER = "fact_order"
 _WITHOUT_VALUES = "INTEGER"
 
 
+#: Column of a relation of keys that are asked for: the time of the first inference that asks.
+OLDEST = "oldest"
+
+
 def relation(context: Context) -> str:
     """Name of the temporary table that `prepare` makes."""
     return f"facts_{context.name}"
@@ -37,7 +41,8 @@ def prepare(
     Parameters
     ----------
     asked
-        Relation of the keys that are asked for, whose facts are enough; None for all.
+        Relation of the keys that are asked for, and `OLDEST`, whose facts are enough; None for
+        all.
     """
     name = identifier(relation(context))
     keys = [key_column(number) for number in range(len(context.on))]

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
 
 import duckdb
 
 from workbench import contract, engine
 from workbench.build import facts
+from workbench.build.changes import span
 from workbench.build.sources import LakeTable, contract_relation
-from workbench.contexts import time_column
+from workbench.contexts import Before, time_column
 from workbench.engine import identifier
 from workbench.errors import ConfigError, suggest
 from workbench.ingest.context import key_column
@@ -44,6 +46,7 @@ def prepare(
     tables: Mapping[str, LakeTable],
     asked: str | None = None,
     rewards: str = REWARDS,
+    before: Before | None = None,
 ) -> tuple[str, ...]:
     """Make the facts of `context` from a log: the columns that its struct takes.
 
@@ -52,9 +55,12 @@ def prepare(
     Parameters
     ----------
     asked
-        Relation of the keys that are asked for, whose facts are enough; None for all.
+        Relation of the keys that are asked for, and `facts.OLDEST`, whose facts are enough; None
+        for all.
     rewards
         Relation of the ``feedback_id`` and ``reward`` of every event.
+    before
+        Which facts from before the oldest time at which a key is asked for are enough.
 
     Raises
     ------
@@ -80,15 +86,75 @@ def prepare(
         placed, identity, relation = _feedback(project, tables, values, rewards)
     times = {option: time_column(option) for option in placed}
     listed += [f"{placed[option]} AS {column}" for option, column in times.items()]
-    keys = ", ".join(key_column(number) for number in range(len(context.on)))
-    only = f" SEMI JOIN {asked} USING ({keys})" if asked and keys else ""
+    keys = [key_column(number) for number in range(len(context.on))]
+    found = f"(SELECT {', '.join(listed)}, {identity} AS identity FROM {relation})"
+    if asked and keys and before is not None and context.log == "inferences":
+        found = _since(connection, found, keys, asked, before)
+    elif asked and keys:
+        found += f" SEMI JOIN {asked} USING ({', '.join(keys)})"
     order = ", ".join([times["ts"], times["known_at"], "identity"])
     connection.execute(
         f"CREATE OR REPLACE TEMP TABLE {identifier(facts.relation(context))} AS "
         f"SELECT * EXCLUDE (identity), row_number() OVER (ORDER BY {order}) AS {facts.ORDER} "
-        f"FROM (SELECT {', '.join(listed)}, {identity} AS identity FROM {relation}){only}"
+        f"FROM {found}"
     )
     return taken
+
+
+#: Parts of the time of the log in which a key's last facts are looked for, before all of it.
+_PARTS = (64, 8)
+
+
+def _since(
+    connection: duckdb.DuckDBPyConnection,
+    found: str,
+    keys: Sequence[str],
+    asked: str,
+    before: Before,
+) -> str:
+    """SQL of the facts in the query `found` that can matter to whom asks; makes ``asked_since``.
+
+    There each key has the time from which on its facts are enough, NULL for all. To sort all that
+    a key has would take far longer than to count what it had lately.
+    """
+    known = f"greatest({time_column('ts')}, {time_column('known_at')})"
+    none = "NULL::TIMESTAMPTZ"
+    first = none if before.span is None else f"{facts.OLDEST} - {span(before.span)}"
+    connection.execute(
+        f"CREATE OR REPLACE TEMP TABLE asked_since AS SELECT *, {first} AS since, "
+        f"{before.last is None} AS enough FROM {asked}"
+    )
+    listed, on = ", ".join(keys), " AND ".join(f"a.{key} = n.{key}" for key in keys)
+    # An answer that was known since a time was asked for at most the longest call earlier, and by
+    # ``ts`` the engine finds the end of the log at once.
+    whole, slowest = connection.execute(
+        "SELECT max(ts) - min(ts), max(latency_ms) FILTER (NOT isnan(latency_ms)) "
+        "FROM narrow.inferences"
+    ).fetchone() or (None, None)
+    lag = span(timedelta(milliseconds=min(max(slowest or 0.0, 0.0), 1e12) + 1))
+    recent = (
+        f"{time_column('ts')} >= getvariable('facts_start') - {lag} "
+        f"AND {known} >= getvariable('facts_start')"
+    )
+    for part in _PARTS if before.last is not None and whole is not None else ():
+        start = f"{facts.OLDEST} - {span(whole / part)}"
+        connection.execute(
+            f"SET VARIABLE facts_start = (SELECT min({start}) FROM asked_since WHERE NOT enough)"
+        )
+        connection.execute(
+            f"UPDATE asked_since a SET since = greatest(since, {start}), enough = true "
+            f"FROM (SELECT {listed} FROM {found} JOIN asked_since USING ({listed}) "
+            f"WHERE NOT enough AND {recent} AND {known} >= {start} AND {known} < {facts.OLDEST} "
+            f"GROUP BY {listed} HAVING count(*) >= {before.last}) n WHERE {on}"
+        )
+    connection.execute("SET VARIABLE facts_start = (SELECT min(since) FROM asked_since)")
+    on = " AND ".join(f"f.{key} = a.{key}" for key in keys)
+    return (
+        f"(SELECT f.* FROM {found} f SEMI JOIN (FROM asked_since WHERE since IS NOT NULL) a "
+        f"ON {on} AND {known} >= a.since WHERE {recent} "
+        f"UNION ALL FROM {found} SEMI JOIN (FROM asked_since WHERE since IS NULL) "
+        f"USING ({listed}))"
+    )
 
 
 def _resolved(context: Context, columns: Mapping[str, str]) -> dict[str, str]:

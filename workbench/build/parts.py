@@ -58,6 +58,22 @@ def clocks(scope: Scope, *, aliases: bool) -> None:
     scope.make("narrow.clocks", attribution.clocks(*_asked(scope, aliases=aliases)))
 
 
+def clocks_again(scope: Scope) -> None:
+    """Make ``narrow.clocks`` of the attributed events; what was corrected is not known of them."""
+    view = scope.tables["narrow.enriched_feedback"]
+    inferences = scope.tables["narrow.enriched_inferences"]
+    events = ("ts", *attribution.CLOCK_COLUMNS)
+    columns = {name: enrich.event_column(name, inferences) for name in events}
+    found = view.select("feedback_id", "method", "delay", "retracts", **columns)
+    # What withdraws an event without an id of its own has what was found for that event.
+    named = scope.tables["narrow.feedback"].filter(lambda t: t["request_id"].notnull())
+    named = named.filter(named["retracts"].notnull()).select(__named="feedback_id")
+    found = found.filter(found["method"].isin(["request_id", "alias"]))
+    found = found.left_join(named, found["feedback_id"] == named["__named"])
+    found = found.filter(found["retracts"].isnull() | found["__named"].notnull())
+    scope.make("narrow.clocks", attribution.estimated(found))
+
+
 def _asked(scope: Scope, *, aliases: bool) -> tuple[ir.Table, ir.Table, ir.Table | None]:
     """What attribution reads of events, inferences and aliases."""
     feedback = scope.tables["narrow.feedback"].select(
@@ -198,19 +214,22 @@ def reach(scope: Scope, *, join: str, spec: JoinSpec, known: str) -> None:
     ranges = ranges.agg(__start=lambda t: t["__start"].min(), __end=lambda t: t["__end"].max())
     same = [f"CAST(i.{identifier(left)} AS VARCHAR) = r.{key}" for left, key in spec.keys]
     inside = [*same]
+    scope.make("reaching", ranges)
+    # Most is about the end of the log: by the bounds of all ranges the engine finds it at once.
     if found.start is not None:
-        inside.append("i.ts >= r.__start")
+        scope.run("SET VARIABLE reach_start = (SELECT min(__start) FROM reaching)")
+        inside += ["i.ts >= r.__start", "i.ts >= getvariable('reach_start')"]
     if found.end is not None:
-        inside.append("i.ts <= r.__end")
-    sql = engine.sql_of(ranges)
-    rows = "SELECT i.row_id FROM build.narrow.inferences i JOIN"
-    scope.run(f"INSERT INTO reached {rows} ({sql}) r ON {' AND '.join(inside) or 'true'}")
+        scope.run("SET VARIABLE reach_end = (SELECT max(__end) FROM reaching)")
+        inside += ["i.ts <= r.__end", "i.ts <= getvariable('reach_end')"]
+    rows = "SELECT i.row_id FROM build.narrow.inferences i JOIN reaching r"
+    scope.run(f"INSERT INTO reached {rows} ON {' AND '.join(inside) or 'true'}")
     if found.reasons:
         reason = identifier(private_columns(spec.name)[1])
         named = ", ".join(map(engine.literal, found.reasons))
         scope.run(
-            f"INSERT INTO reached {rows} ({sql}) r ON {' AND '.join(same) or 'true'} "
-            "JOIN build.narrow.contexts c ON i.request_id = c.request_id "
+            f"INSERT INTO reached {rows} ON {' AND '.join(same) or 'true'} "
+            "JOIN build.narrow.contexts c ON i.row_id = c.row_id "
             f"WHERE c.{reason} IN ({named})"
         )
 
@@ -284,14 +303,14 @@ def enriching(
 
 
 def beside_contexts(scope: Scope, *, names: Sequence[str], pieces: int) -> None:
-    """Make ``narrow.contexts``: the private columns of the contexts called `names`."""
+    """Make ``narrow.contexts``: the private columns of the contexts called `names`, by row."""
     of_piece = scope.of_piece if pieces > 1 else _all
     rows = of_piece(scope.tables["narrow.inferences"]).select("request_id", "row_id")
     for name in names:
         context = of_piece(scope.tables[joined(name)])
         context = context.select(*private_columns(name), __of="row_id")
         rows = rows.inner_join(context, rows["row_id"] == context["__of"]).drop("__of")
-    scope.make("narrow.contexts", rows.drop("row_id"), n_pieces=pieces)
+    scope.make("narrow.contexts", rows, n_pieces=pieces)
 
 
 def judgements(

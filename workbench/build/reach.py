@@ -16,7 +16,10 @@ _MOST = 0.5
 
 
 def rows(run: Refresh, as_of: str | None) -> None:
-    """Make ``anew``, the ``row_id`` and ``request_id`` of all inferences that may be others now.
+    """Make ``anew``, the ``row_id`` of all inferences that may be others now.
+
+    For each context there is a table `joined_anew` beside it; of the other inferences it is as it
+    was.
 
     Raises
     ------
@@ -25,30 +28,39 @@ def rows(run: Refresh, as_of: str | None) -> None:
     """
     connection, project = run.connection, run.project
     _same_rules(run, as_of)
-    temporary(
-        connection,
-        "reached",
-        "SELECT row_id FROM build.narrow.inferences SEMI JOIN relabelled USING (request_id)",
-    )
-    maturity = project.maturity.total_seconds()
-    if maturity > 0 and as_of is not None:
+    temporary(connection, "reached", "FROM relabelled")
+    maturity = project.maturity
+    if maturity and as_of is not None:
         connection.execute(
             "INSERT INTO reached SELECT row_id FROM build.narrow.enriched_inferences "
-            "WHERE label_reason = 'not_mature' AND "
-            f"ts + {span(maturity)} <= getvariable('as_of')"
+            f"WHERE ts <= getvariable('as_of') - {span(maturity)} AND label_reason = 'not_mature'"
         )
+    anew = ["SELECT row_id FROM labelled_anew"]
+    temporary(connection, "labelled_anew", "FROM reached")
     for context in project.contexts:
+        temporary(connection, "reached", "SELECT row_id FROM narrow.inferences WHERE false")
         _reach(run, context, as_of)
+        temporary(
+            connection,
+            joined_anew(context),
+            "SELECT DISTINCT row_id FROM (FROM reached UNION ALL SELECT row_id FROM new_rows)",
+        )
+        anew.append(f"SELECT row_id FROM {joined_anew(context)}")
     temporary(
         connection,
         "anew",
-        "SELECT row_id, request_id FROM build.narrow.inferences SEMI JOIN reached USING (row_id)",
+        " UNION ".join(anew),
     )
     few, many = connection.execute(
         "SELECT (SELECT count(*) FROM anew), (SELECT count(*) FROM build.narrow.inferences)"
     ).fetchone() or (0, 0)
     if few > _MOST * many:
         raise Unable(f"{few:,} of {many:,} inferences may be others now")
+
+
+def joined_anew(context: Context) -> str:
+    """Table of the ``row_id`` of the inferences for which a context may be another now."""
+    return identifier(f"anew_{context.name}")
 
 
 def _same_rules(run: Refresh, as_of: str | None) -> None:
@@ -87,18 +99,18 @@ def _reach(run: Refresh, context: Context, as_of: str | None) -> None:
     pairs = [f"i.{identifier(left)} = r.{identifier(left)}" for left, _ in context.on]
     shares, ahead = kind.shares(spec), kind.horizon(spec)
     if shares is not None:
-        reach = span(shares.total_seconds())
+        reach = span(shares)
         near = " AND ".join([*pairs, f"i.ts BETWEEN r.ts - {reach} AND r.ts + {reach}"])
         connection.execute(
             "INSERT INTO reached SELECT i.row_id FROM build.narrow.inferences i "
             f"JOIN changed_rows r ON {near}"
         )
     if ahead is not None and as_of is not None and run.last_as_of is not None:
-        ends = span(ahead.total_seconds())
+        ends = span(ahead)
         connection.execute(
-            "INSERT INTO reached SELECT row_id FROM build.narrow.inferences "
-            f"WHERE ts + {ends} > CAST($1 AS TIMESTAMPTZ) AND ts + {ends} <= getvariable('as_of')",
-            [run.last_as_of],
+            "INSERT INTO reached SELECT row_id FROM build.narrow.inferences WHERE ts <= "
+            f"getvariable('as_of') - {ends} AND ts > "
+            f"CAST({engine.literal(run.last_as_of)} AS TIMESTAMPTZ) - {ends}"
         )
 
 
@@ -132,14 +144,14 @@ def _changed_facts(run: Refresh, context: Context, *, forward: bool) -> bool:
             )
         temporary(connection, "changed_facts", query)
         return True
-    listed = ", ".join([*keys, *(time_column(option) for option in log_facts.TIMES)])
+    listed = ", ".join([*keys, *(time_column(option) for option in log_facts.TIMES[context.log])])
     narrow = Context(name=context.name, source=None, join=context.join, log=context.log,
                      on=context.on)  # fmt: skip
     made: list[str] = []
     # Facts as they were, and as they are.
     for events_, rows_, found in (
         ("was_feedback", "was_inferences", "was_attribution"),
-        ("build.narrow.feedback", "build.narrow.inferences", "build.narrow.attribution"),
+        ("build.narrow.feedback", "new_rows", "build.narrow.attribution"),
     ):
         _relations(run, events_, rows_, found, log=context.log)
         build_contexts.prepare(connection, run.project, run.tables, narrow, rewards=_NO_REWARDS)
@@ -157,8 +169,7 @@ def _relations(run: Refresh, events_: str, rows_: str, found: str, *, log: str) 
     """Make ``narrow`` of the changed rows of a log, and of what they are joined to."""
     connection = run.connection
     if log == "inferences":
-        query = f"FROM {rows_} SEMI JOIN changed_inferences USING (request_id)"
-        connection.execute(f"CREATE OR REPLACE TABLE narrow.inferences AS {query}")
+        connection.execute(f"CREATE OR REPLACE TABLE narrow.inferences AS FROM {rows_}")
         return
     changed = "WHERE feedback_id IN (FROM changed_events) OR retracts IN (FROM changed_events)"
     connection.execute(

@@ -7,15 +7,17 @@ that of a build of everything. Where that cannot be known, it is `Unable`, and a
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
 import duckdb
 
 from workbench import engine, progress
-from workbench.build import changes, events, reach, stages, sums, whole
+from workbench.build import asked, changes, events, facts, reach, stages, sums, whole
 from workbench.build import contexts as build_contexts
 from workbench.build.changes import Refresh, Unable, merge, only, temporary, using
+from workbench.build.names import joined, private_columns
 from workbench.build.sources import LakeTable
 from workbench.compiled import Parts
 from workbench.contexts import contexts
@@ -88,60 +90,40 @@ def refill(
 def logs(run: Refresh) -> None:
     """Bring inferences, feedback, aliases, and what is attributed to what up to date.
 
-    Makes ``changed_rows`` and ``changed_events``, and ``relabelled``: the inferences whose events
-    are others now.
+    Makes ``changed_rows`` and ``changed_events``, and ``relabelled``, the ``row_id`` of inferences
+    that are others, or whose events are.
     """
     connection, project = run.connection, run.project
     changes.inferences(run)
     changes.feedback(run)
     events.aliases(connection, project, run.tables.get("aliases"))
-    changes.aliases(connection)
-    changes.asked(connection, project)
-    temporary(
-        connection,
-        "was_attribution",
-        "FROM build.narrow.attribution WHERE feedback_id IN (FROM changed_events)",
-    )
+    asked.aliases(connection)
+    asked.events(connection, project)
     _drop(connection, "attribution", "credits")
     stages.attribute(run.compiled, project)
-    sides = "UNION ".join(
-        f"SELECT {column} FROM {relation} WHERE feedback_id IN (FROM changed_events) "
-        for relation in ("build.narrow.attribution", "narrow.attribution")
-        for column in ("chosen_request_id", "rejected_request_id", "request_id")
-    )
-    credited = " UNION ".join(
-        f"SELECT request_id FROM {schema}.credits WHERE feedback_id IN (FROM changed_events)"
-        for schema in ("build.narrow", "narrow")
-    )
+    changed = "WHERE feedback_id IN (FROM changed_events)"
     temporary(
         connection,
         "relabelled",
-        "SELECT DISTINCT request_id FROM (SELECT request_id FROM changed_inferences "
-        f"UNION ALL ({credited}) UNION ALL ({sides})) WHERE request_id IS NOT NULL",
+        "SELECT row_id FROM new_rows UNION SELECT row_id FROM asked_rows WHERE request_id IN "
+        f"(FROM was_credited UNION SELECT request_id FROM narrow.credits {changed} UNION "
+        "SELECT unnest([request_id, chosen_request_id, rejected_request_id]) "
+        f"FROM narrow.attribution {changed})",
     )
     for name in ("attribution", "credits"):
         merge(connection, name, "feedback_id", "changed_events", "feedback_id IN "
               "(SELECT feedback_id FROM build.narrow.feedback SEMI JOIN changed_events "
               "USING (feedback_id))")  # fmt: skip
-    with using(connection, "build"):
-        _drop(connection, "clocks")
-        stages.clocks(run.compiled, project)
 
 
 def enriched(run: Refresh, as_of: str | None) -> dict[str, Any]:
     """Label and enrich the inferences in ``anew``; the reports of the contexts."""
     connection, project = run.connection, run.project
-    temporary(
-        connection,
-        "changed_traces",
-        "SELECT DISTINCT trace_id FROM (SELECT trace_id FROM build.narrow.inferences "
-        "SEMI JOIN anew USING (row_id) UNION ALL SELECT trace_id FROM was_inferences) "
-        "WHERE trace_id IS NOT NULL",
-    )
-    only(
-        connection,
-        "inferences",
-        "row_id IN (SELECT row_id FROM anew) OR trace_id IN (FROM changed_traces)",
+    _rows(connection, project)
+    connection.execute(
+        "CREATE OR REPLACE TABLE narrow.inferences AS FROM rows_anew UNION ALL "
+        "FROM build.narrow.inferences WHERE trace_id IN (FROM changed_traces) "
+        "AND row_id NOT IN (FROM anew)"
     )
     temporary(
         connection,
@@ -150,7 +132,7 @@ def enriched(run: Refresh, as_of: str | None) -> dict[str, Any]:
         "(SELECT request_id FROM narrow.inferences) UNION FROM changed_events UNION "
         "SELECT feedback_id FROM build.narrow.attribution WHERE request_id IN "
         "(SELECT request_id FROM narrow.inferences) OR chosen_request_id IN "
-        "(SELECT request_id FROM anew) OR rejected_request_id IN (SELECT request_id FROM anew)",
+        "(FROM ids_anew) OR rejected_request_id IN (FROM ids_anew)",
     )
     for name in ("feedback", "attribution", "credits"):
         only(connection, name, "feedback_id IN (FROM judging)")
@@ -158,29 +140,83 @@ def enriched(run: Refresh, as_of: str | None) -> dict[str, Any]:
     logged = (run.tables["inferences"], run.tables["feedback"])
     stages.label(run.compiled, project, *logged, clock=as_of is not None)
     stages.traces(run.compiled)
-    _only_anew(connection)
     reports = {context.name: _join(run, context, as_of) for context in project.contexts}
+    connection.execute("CREATE OR REPLACE TABLE narrow.inferences AS FROM rows_anew")
     _drop(connection, "enriched_inferences", "contexts", "enriched_feedback")
     stages.enrich(run.compiled, project, run.tables["inferences"])
     stages.judgements(run.compiled)
     _keep(run)
-    total = int(engine.scalar(connection, "SELECT count(*) FROM build.narrow.inferences"))
     return {
         context.name: reports[context.name]
-        | build_contexts.report(connection, context, "build.narrow.contexts", total)
+        | build_contexts.report(
+            connection, context, "build.narrow.contexts", _reasons(run, context)
+        )
         for context in project.contexts
     }
 
 
+def _reasons(run: Refresh, context: Context) -> dict[str | None, int]:
+    """Why a context finds nothing: as it was, less the rows that were replaced, and the new."""
+    before = run.last_reports[context.name]
+    counts = Counter({None: before["matched"], **before["reasons"]})
+    counts.subtract(build_contexts.reasons(run.connection, context, "was_contexts"))
+    counts.update(build_contexts.reasons(run.connection, context, "narrow.contexts"))
+    return dict(counts)
+
+
+def _rows(connection: duckdb.DuckDBPyConnection, project: Project) -> None:
+    """Make ``rows_anew`` and ``changed_traces`` of the inferences in ``anew``.
+
+    ``was_enriched`` and ``was_contexts`` are the rows that will be replaced. Each of the large
+    tables is read once: an inference that did not change is in its enriched row.
+    """
+    temporary(
+        connection,
+        "was_enriched",
+        "FROM build.narrow.enriched_inferences WHERE row_id IN "
+        "(FROM anew UNION SELECT row_id FROM was_inferences)",
+    )
+    enriched = engine.columns_of(connection, "was_enriched")
+    listed = changes.inference_columns(connection, enriched)
+    temporary(
+        connection,
+        "rows_anew",
+        f"FROM new_rows UNION ALL SELECT {listed} FROM was_enriched "
+        "WHERE row_id NOT IN (SELECT row_id FROM was_inferences)",
+    )
+    temporary(connection, "ids_anew", "SELECT request_id FROM rows_anew")
+    temporary(
+        connection,
+        "changed_traces",
+        "SELECT DISTINCT trace_id FROM (SELECT trace_id FROM rows_anew UNION ALL "
+        "SELECT trace_id FROM was_inferences) WHERE trace_id IS NOT NULL",
+    )
+    if project.contexts:
+        temporary(
+            connection,
+            "was_contexts",
+            "SELECT * EXCLUDE (request_id) FROM build.narrow.contexts "
+            "WHERE row_id IN (SELECT row_id FROM was_enriched)",
+        )
+
+
 def _join(run: Refresh, context: Context, as_of: str | None) -> dict[str, Any]:
-    """Join a context to the inferences in ``anew``; figures of all its facts."""
+    """Join a context to the inferences in ``anew``; figures of all its facts.
+
+    Only those are joined for which it may be another; of the others it is as it was.
+    """
     connection = run.connection
     kind = contexts.get(context.join)
+    own = reach.joined_anew(context)
     moved = context.log is None and run.moved(context.table).any
     keys = [(identifier(left), key_column(n)) for n, (left, _) in enumerate(context.on)]
+    connection.execute(
+        f"CREATE OR REPLACE TABLE narrow.inferences AS FROM rows_anew SEMI JOIN {own} "
+        "USING (row_id)"
+    )
     shares = kind.shares(build_contexts.described(context))
     if shares is not None:
-        span = changes.span(shares.total_seconds())
+        span = changes.span(shares)
         same = "".join(f"a.{left} = b.{left} AND " for left, _ in keys)
         connection.execute(
             "INSERT INTO narrow.inferences FROM build.narrow.inferences WHERE row_id IN "
@@ -188,9 +224,13 @@ def _join(run: Refresh, context: Context, as_of: str | None) -> dict[str, Any]:
             f"ON {same} a.ts BETWEEN b.ts - {span} AND b.ts + {span}) "
             "AND row_id NOT IN (SELECT row_id FROM narrow.inferences)"
         )
-    asked = ", ".join(f"CAST({left} AS VARCHAR) AS {key}" for left, key in keys)
+    listed = ", ".join(f"CAST({left} AS VARCHAR) AS {key}" for left, key in keys)
     if keys:
-        temporary(connection, "asked_keys", f"SELECT DISTINCT {asked} FROM narrow.inferences")
+        temporary(
+            connection,
+            "asked_keys",
+            f"SELECT {listed}, min(ts) AS {facts.OLDEST} FROM narrow.inferences GROUP BY ALL",
+        )
     only_asked = "asked_keys" if keys and not moved else None
     if context.log is None:
         spec = build_contexts.prepare(connection, run.project, run.tables, context, only_asked)
@@ -202,16 +242,25 @@ def _join(run: Refresh, context: Context, as_of: str | None) -> dict[str, Any]:
     if moved:
         build_contexts.refuse(run.compiled, context, spec)
     figures = build_contexts.join(run.compiled, run.project, run.tables, context, spec, as_of)
-    if shares is not None:
-        _only_anew(connection)
+    _complete(connection, context.name, own)
     before = run.last_reports[context.name]
     return {name: value if moved else before[name] for name, value in figures.items()}
 
 
-def _only_anew(connection: duckdb.DuckDBPyConnection) -> None:
-    connection.execute(
-        "DELETE FROM narrow.inferences WHERE row_id NOT IN (SELECT row_id FROM anew)"
+def _complete(connection: duckdb.DuckDBPyConnection, context: str, own: str) -> None:
+    """Lay beside what was joined to the rows in `own` what the other rows in ``anew`` had."""
+    made = identifier(joined(context))
+    columns = ", ".join(map(identifier, [context, *private_columns(context)]))
+    was = (
+        f"(SELECT row_id, {columns} FROM was_enriched JOIN was_contexts USING (row_id) "
+        f"WHERE row_id IN (SELECT row_id FROM rows_anew) AND row_id NOT IN (FROM {own}))"
     )
+    before, now = (engine.columns_of(connection, relation) for relation in (was, made))
+    others = [name for name, dtype in now.items() if before[name] != dtype]
+    if others:
+        raise Unable(f"{others[0]} is another column now")
+    connection.execute(f"DELETE FROM {made} WHERE row_id NOT IN (FROM {own})")
+    connection.execute(f"INSERT INTO {made} BY NAME FROM {was}")
 
 
 #: What every event is worth: those that are judged anew, and the others as they were.
@@ -225,24 +274,28 @@ _REWARDS = (
 def _keep(run: Refresh) -> None:
     """Put what was made anew in the place of what was."""
     connection = run.connection
-    temporary(connection, "old_ids", "FROM changed_inferences UNION SELECT request_id FROM anew")
-    new = "request_id IN (SELECT request_id FROM anew)"
+    temporary(connection, "old_ids", "FROM changed_inferences UNION FROM ids_anew")
+    new = "request_id IN (FROM ids_anew)"
     sums.before(run.compiled)
     temporary(
         connection,
         "shown",
         "FROM changed_events UNION SELECT feedback_id FROM build.narrow.attribution "
-        "WHERE status = 'attributed' AND request_id IN (SELECT request_id FROM anew)",
+        "WHERE status = 'attributed' AND request_id IN (FROM ids_anew)",
     )
-    tables = ["labels", "enriched_inferences", *(["contexts"] if run.project.contexts else [])]
-    for name in tables:
-        merge(connection, name, "request_id", "old_ids", new)
+    merge(connection, "labels", "request_id", "old_ids", new)
+    merge(connection, "enriched_inferences", "row_id", "was_enriched", new)
+    if run.project.contexts:
+        merge(connection, "contexts", "row_id", "was_contexts", new)
     merge(connection, "enriched_feedback", "feedback_id", "shown", "feedback_id IN (FROM shown)")
     merge(
         connection, "enriched_steps", "trace_id", "changed_traces",
         "trace_id IN (FROM changed_traces)",
     )  # fmt: skip
     sums.after(run.compiled)
+    with using(connection, "build"):
+        _drop(connection, "clocks")
+        stages.clocks_again(run.compiled)
 
 
 def clear(connection: duckdb.DuckDBPyConnection) -> None:

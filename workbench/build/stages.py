@@ -16,6 +16,12 @@ def clocks(compiled: Parts, project: Project) -> None:
     compiled.run(parts.clocks, _asked(project), aliases=project.aliases is not None)
 
 
+def clocks_again(compiled: Parts) -> None:
+    """Make ``narrow.clocks`` where all is enriched, and no clock was corrected."""
+    read = ["narrow.enriched_feedback", "narrow.enriched_inferences", "narrow.feedback"]
+    compiled.run(parts.clocks_again, read)
+
+
 def attribute(compiled: Parts, project: Project) -> None:
     """Make ``narrow.attribution`` and ``narrow.credits``."""
     corrected = project.clock_skew == "correct"

@@ -17,20 +17,18 @@ _TABLES = {"metric_state": CELL_SUMS, "metric_sums": VALUE_SUMS}
 _SAME = " AND ".join(f"g.{key} IS NOT DISTINCT FROM t.{key}" for key in state.KEYS)
 _GROUPS = "CAST(ts AS DATE) AS day, model_version, cohort"
 _BUILT, _ANEW = "build.narrow.enriched_inferences", "part.narrow.enriched_inferences"
-_OLD = "request_id IN (SELECT request_id FROM old_ids)"
 
 
 def before(compiled: Parts) -> None:
     """Note the groups of the rows that are replaced, and their sums, before these rows go.
 
-    Reads ``old_ids``; what takes their place is in the database ``part``.
+    Reads ``was_enriched``; what takes their place is in the database ``part``.
     """
     connection = compiled.connection
     temporary(
         connection,
         "changed_groups",
-        f"SELECT {_GROUPS} FROM {_BUILT} SEMI JOIN old_ids USING (request_id) "
-        f"UNION SELECT {_GROUPS} FROM {_ANEW}",
+        f"SELECT {_GROUPS} FROM was_enriched UNION SELECT {_GROUPS} FROM {_ANEW}",
     )
     temporary(
         connection,
@@ -40,7 +38,7 @@ def before(compiled: Parts) -> None:
     )
     connection.execute("ATTACH ':memory:' AS sums")
     connection.execute("CREATE SCHEMA sums.narrow")
-    _sum(compiled, f"FROM {_BUILT} e WHERE {_OLD} AND {_in('large_groups')}")
+    _sum(compiled, f"FROM was_enriched e WHERE {_in('large_groups')}")
     for name, columns in _TABLES.items():
         less = ", ".join(f"-{column} AS {column}" for column in columns)
         temporary(connection, f"less_{name}", f"SELECT * REPLACE ({less}) FROM sums.narrow.{name}")
@@ -54,10 +52,14 @@ def after(compiled: Parts) -> None:
         "small_groups",
         f"FROM changed_groups t WHERE NOT EXISTS (FROM large_groups g WHERE {_SAME})",
     )
+    # By their numbers: often there are none, and a sum reads many columns.
+    few = engine.scalar(connection, "SELECT EXISTS (FROM small_groups)")
+    rows = f"SELECT row_id FROM {_BUILT} e WHERE {_in('small_groups') if few else 'false'}"
+    temporary(connection, "small_rows", rows)
     # The rows of a large group that are new, and all of the others.
     _sum(
         compiled,
-        f"FROM {_BUILT} e WHERE {_in('small_groups')} UNION ALL BY NAME "
+        f"FROM {_BUILT} e WHERE row_id IN (FROM small_rows) UNION ALL BY NAME "
         f"FROM {_ANEW} e WHERE {_in('large_groups')}",
     )
     for name, columns in _TABLES.items():

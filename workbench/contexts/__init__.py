@@ -144,6 +144,24 @@ class Reach:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Before:
+    """Which facts that were known before an inference can matter to it, among those of its key.
+
+    Facts that have no time never do. More facts are never wrong.
+
+    Attributes
+    ----------
+    last
+        So many, those that became known last; None for no such bound.
+    span
+        Those that became known at most so long before it, the start included; None for no bound.
+    """
+
+    last: int | None = None
+    span: timedelta | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class ContextJoin:
     """A way to join facts to inferences.
 
@@ -179,6 +197,8 @@ class ContextJoin:
     horizon
         How far before the build's ``as_of`` inferences may change because time goes on; None for
         not at all.
+    before
+        Which facts from before an inference are enough; None where all are needed.
     shares
         How far apart two inferences of one key may be that share a fact out among them, so that
         one of them matters to the other; None where they do not.
@@ -197,6 +217,7 @@ class ContextJoin:
     forward: bool = False
     reach: Callable[[ir.Table, JoinSpec], Reach] | None = None
     horizon: Callable[[JoinSpec], timedelta | None] = lambda _: None
+    before: Callable[[JoinSpec], Before | None] = lambda _: None
     shares: Callable[[JoinSpec], timedelta | None] = lambda _: None
 
 

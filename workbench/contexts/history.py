@@ -31,6 +31,7 @@ import ibis.expr.types as ir
 from workbench import point_in_time
 from workbench.contexts import (
     KNOWN_AT,
+    Before,
     ContextJoin,
     JoinSpec,
     Option,
@@ -294,4 +295,5 @@ context_join = ContextJoin(
     columns="none",
     problems=_problems,
     reach=_reach,
+    before=lambda spec: Before(last=spec.options.get("k"), span=spec.options.get("span")),
 )
