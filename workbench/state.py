@@ -144,7 +144,7 @@ def measure_quick(
 
     Groups are those of `KEYS` but the day, or of their texts; a condition takes the rows.
     """
-    only = only or metrics.names()
+    only = [str(call) for call in parse_calls(only)] if only else metrics.names()
     quick = not (where and where.strip()) and all(_key_of(text) in KEYS[1:] for text in by)
     values: dict[str, list[dict[str, Any]]] = {}
     for kept in (True, False):
