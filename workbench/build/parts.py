@@ -242,26 +242,27 @@ def beside(inferences: ir.Table, *lake: ir.Table) -> ir.Table:
     return inferences
 
 
+#: What is known of those inferences that were judged, by ``row_id``.
+VERDICTS = ("judged_rows", "touched_rows", "labelled_rows")
+
+
 def verdicts(scope: Scope, *, in_order: bool) -> None:
-    """Make ``verdicts``: what is known of those inferences that were judged, by ``row_id``."""
+    """Make `VERDICTS`: how many events there are, that one may decide, and the label.
+
+    Each by itself: to join them to each other takes memory that cannot be spilled.
+    """
     tables = scope.tables
+    logged = (tables[f"narrow.{name}"] for name in ("feedback", "attribution", "credits"))
     touched = tables["rewarded"].filter(
         lambda t: t["request_id"].notnull() & ~t["retracted"]
         & (t["reward"].notnull() | t["class"].notnull())
-    ).select(__touched="request_id").distinct()  # fmt: skip
-    logged = (tables[f"narrow.{name}"] for name in ("feedback", "attribution", "credits"))
-    counts = enrich.event_counts(*logged).rename(__judged="request_id")
-    labels = tables["narrow.labels"].rename({"__labelled": "request_id", "label_kind": "kind"})
-    judged = counts.select(__id="__judged").union(
-        touched.select(__id="__touched"), labels.select(__id="__labelled"), distinct=True
-    )
-    judged = judged.left_join(counts, judged["__id"] == counts["__judged"])
-    judged = judged.left_join(touched, judged["__id"] == touched["__touched"])
-    judged = judged.left_join(labels, judged["__id"] == labels["__labelled"])
+    ).select("request_id").distinct()  # fmt: skip
+    labels = tables["narrow.labels"].rename(label_kind="kind")
     rows = tables["narrow.inferences"].select("row_id", __own="request_id")
-    judged = rows.inner_join(judged, rows["__own"] == judged["__id"])
-    judged = judged.drop("__own", "__id", "__judged")
-    scope.make("verdicts", judged, "FROM ({}) ORDER BY row_id" if in_order else "{}")
+    for name, facts in zip(VERDICTS, (enrich.event_counts(*logged), touched, labels), strict=True):
+        facts = facts.rename(__id="request_id")
+        found = rows.inner_join(facts, rows["__own"] == facts["__id"]).drop("__own", "__id")
+        scope.make(name, found, "FROM ({}) ORDER BY row_id" if in_order else "{}")
 
 
 def _all(rows: ir.Table) -> ir.Table:
@@ -288,16 +289,18 @@ def enriching(
     for name in names:
         context = of_piece(tables[joined(name)]).select(name, __of="row_id")
         rows = rows.inner_join(context, rows["row_id"] == context["__of"]).drop("__of")
-    judged = of_piece(tables["verdicts"]).rename(__row="row_id")
-    rows = rows.left_join(judged, rows["row_id"] == judged["__row"])
+    for name in VERDICTS:
+        verdict = of_piece(tables[name]).rename({f"__{name}": "row_id"})
+        rows = rows.left_join(verdict, rows["row_id"] == verdict[f"__{name}"])
+    judged, touched, labelled = (f"__{name}" for name in VERDICTS)
     reason = ibis.cases(
-        (rows["__labelled"].notnull(), ibis.null("string")),
-        (rows["__touched"].isnull(), "no_feedback"),
+        (rows[labelled].notnull(), ibis.null("string")),
+        (rows[touched].isnull(), "no_feedback"),
         (rows["ts"].isnull(), "no_clock" if waits else "not_deciding"),
         else_="not_mature" if waits else "not_deciding",
     )
     rows = rows.mutate(n_events=rows["n_events"].fill_null(0), __unlabelled=reason)
-    rows = rows.drop("__row", "__touched", "__labelled")
+    rows = rows.drop(judged, touched, labelled)
     enriched = enrich.labelled(rows, positive_class=positive_class, classes=classes)
     scope.make("enriching", enriched, kind=kind, n_pieces=pieces)
 

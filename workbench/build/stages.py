@@ -80,7 +80,7 @@ def enrich(compiled: Parts, project: Project, inferences: LakeTable) -> None:
     )
     compiled.run(
         parts.enriching,
-        ["narrow.inferences", *tables, "verdicts"],
+        ["narrow.inferences", *tables, *parts.VERDICTS],
         names=names,
         waits=project.maturity.total_seconds() > 0,
         positive_class=project.positive_class,
@@ -93,7 +93,7 @@ def enrich(compiled: Parts, project: Project, inferences: LakeTable) -> None:
         compiled.run(
             parts.beside_contexts, ["narrow.inferences", *tables], names=names, pieces=pieces
         )
-    engine.drop_temporary(compiled.connection, ["enriching", "verdicts", *tables])
+    engine.drop_temporary(compiled.connection, ["enriching", *parts.VERDICTS, *tables])
 
 
 _JUDGED = ("narrow.feedback", "narrow.attribution", "narrow.labels", "rewarded")
