@@ -34,6 +34,7 @@ from workbench.metrics import (
     parse_call,
     parse_calls,
     split_kept,
+    sums_for,
     without_intervals,
 )
 from workbench.query import Build
@@ -203,7 +204,7 @@ def answer(
     )
     types = contract.table("metric_state").columns
     # A sum of BIGINT is a HUGEINT, which Arrow has no integer for.
-    sums = [f"CAST(sum({n}) AS {types[n].type}) AS {n}" for n in CELL_SUMS]
+    sums = [f"CAST(sum({n}) AS {types[n].type}) AS {n}" for n in sums_for(binned.values())]
     cells = f"{kept.format('narrow.metric_state')}{'' if binned else ' AND false'}"
     found = ask(
         f"SELECT {', '.join([*grouped, 'bin', 'y', *sums])} {cells} GROUP BY ALL "

@@ -26,6 +26,7 @@ from workbench.metrics._merge import (
     kept_sums,
     merged_values,
     split_kept,
+    sums_for,
 )
 from workbench.metrics._metric import (
     FAMILIES,
@@ -76,6 +77,7 @@ __all__ = [
     "split_calls",
     "split_kept",
     "state_metric",
+    "sums_for",
     "wilson_ends",
     "wilson_of",
     "without_intervals",

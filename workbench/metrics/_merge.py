@@ -6,7 +6,7 @@ states, and a row that changed is taken out with a minus sign.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import ibis
@@ -151,6 +151,12 @@ def split_kept(calls: Sequence[MetricCall]) -> tuple[dict[int, Metric], dict[int
     return simple, binned
 
 
+def sums_for(binned: Iterable[Metric]) -> tuple[str, ...]:
+    """Those of `CELL_SUMS` that metrics over the kept cells need."""
+    squared = any(metric.state is squared_cells for metric in binned)
+    return tuple(name for name in CELL_SUMS if squared or name != "spp")
+
+
 def evaluate_kept(
     calls: Sequence[MetricCall], by: Sequence[str], values: pa.Table, found: pa.Table
 ) -> list[dict[str, Any]]:
@@ -165,16 +171,16 @@ def evaluate_kept(
     values
         Of `merged_values`, ordered by its keys; the simple metrics by their position in `calls`.
     found
-        The keys, ``bin``, ``y`` and `CELL_SUMS`, ordered by the keys, ``bin`` and ``y``.
+        The keys, ``bin``, ``y`` and what `sums_for` names, ordered by the keys, ``bin`` and ``y``.
     """
     simple, binned = split_kept(calls)
     keys = tuple(values.column_names[: len(by)])
     groups = groups_of(values, keys, simple)
+    params = {i: check_params(calls[i]) for i in binned}
     for key, state in _states(found, keys):
         for i, metric in binned.items():
             if metric.estimate is not None:
-                params = check_params(calls[i])
-                groups[key].estimates[i] = metric.estimate(state, **params)
+                groups[key].estimates[i] = metric.estimate(state, **params[i])
     return [
         row_of(str(call), metrics.get(call.name), tuple(by), group, group.estimates.get(i))
         for i, call in enumerate(calls)
