@@ -11,10 +11,17 @@ from hypothesis import strategies as st
 
 from tests.build import history
 from tests.build.equality import content, differences
+from workbench import engine
 from workbench.build import build, reach, sums
 from workbench.configuration import load
 from workbench.forget import forget
 from workbench.query import open_build
+
+
+@pytest.fixture(autouse=True)
+def _refreshed_however_much_changed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A small history changes in more than half of its rows, which a build would make anew."""
+    monkeypatch.setattr(reach, "_MOST", 2.0)
 
 
 def _cut(folder: Path, seed: int, n: int) -> list[str | None]:
@@ -41,9 +48,8 @@ def _whole(folder: Path, to: Path) -> Path:
 )
 @given(seed=st.integers(0, 10**6), n=st.integers(2, 4))
 def test_a_history_cut_anywhere_gives_the_build_of_the_whole(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int, n: int
+    tmp_path: Path, seed: int, n: int
 ) -> None:
-    monkeypatch.setattr(reach, "_MOST", 2.0)
     cut, whole = tmp_path / f"cut{seed}-{n}", tmp_path / f"whole{seed}-{n}"
     shutil.rmtree(cut, ignore_errors=True)
     made = _cut(cut, seed, n)
@@ -54,7 +60,6 @@ def test_a_history_cut_anywhere_gives_the_build_of_the_whole(
 def test_sums_of_large_groups_are_changed_and_stay_those_of_the_rows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reach, "_MOST", 2.0)
     # As if every group were large.
     monkeypatch.setattr(sums, "_LARGE", 1)
     made = _cut(tmp_path / "cut", 3, 3)
@@ -65,7 +70,7 @@ def test_sums_of_large_groups_are_changed_and_stay_those_of_the_rows(
 
 def test_an_erased_row_is_not_taken_over_from_the_last_build(tmp_path: Path) -> None:
     folder = tmp_path / "project"
-    _cut(folder, 5, 2)
+    assert _cut(folder, 3, 2)[-1] is not None
     forget(load(folder), "u1")
     build(load(folder))
     with open_build(folder) as found:
@@ -75,9 +80,18 @@ def test_an_erased_row_is_not_taken_over_from_the_last_build(tmp_path: Path) -> 
 
 def test_a_build_of_another_configuration_is_made_of_everything(tmp_path: Path) -> None:
     folder = tmp_path / "project"
-    _cut(folder, 7, 2)
+    assert _cut(folder, 3, 2)[-1] is not None
     text = (folder / "workbench.toml").read_text()
     (folder / "workbench.toml").write_text(text.replace('maturity = "5h"', 'maturity = "6h"'))
+    assert build(load(folder))["refreshed"] is None
+
+
+def test_a_build_of_another_engine_is_made_of_everything(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "project"
+    assert _cut(folder, 3, 2)[-1] is not None
+    monkeypatch.setattr(engine, "VERSION", "another")
     assert build(load(folder))["refreshed"] is None
 
 

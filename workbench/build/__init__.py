@@ -165,6 +165,8 @@ def _basis(project: Project, as_of: str | None) -> str:
         __version__,
         manifest.FORMAT,
         LAYOUT,
+        # `workbench.places` holds hashes as this engine makes them.
+        engine.VERSION,
         project.config_id,
         artefacts.pinned(project),
         as_of,
