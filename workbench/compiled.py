@@ -82,8 +82,10 @@ class Scope:
         """
         return self._make(name, expression, query, kind, empty, n_pieces)
 
-    def of_piece(self, rows: ir.Table, by: str = "row_id") -> ir.Table:
+    def of_piece(self, rows: ir.Table, n_pieces: int, by: str = "row_id") -> ir.Table:
         """Those of `rows` that are of the piece whose turn it is; see `workbench.pieces`."""
+        if n_pieces == 1:
+            return rows
         first, end = (self.variable(name, "int64") for name in (pieces.FIRST, pieces.END))
         return rows.filter(rows[by] >= first, rows[by] < end)
 

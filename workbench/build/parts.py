@@ -265,10 +265,6 @@ def verdicts(scope: Scope, *, in_order: bool) -> None:
         scope.make(name, found, "FROM ({}) ORDER BY row_id" if in_order else "{}")
 
 
-def _all(rows: ir.Table) -> ir.Table:
-    return rows
-
-
 def enriching(
     scope: Scope,
     *,
@@ -284,13 +280,12 @@ def enriching(
     A view has the rows of the piece whose turn it is, where there are several `pieces`.
     """
     tables = scope.tables
-    of_piece = scope.of_piece if pieces > 1 else _all
-    rows = of_piece(tables["narrow.inferences"])
+    rows = scope.of_piece(tables["narrow.inferences"], pieces)
     for name in names:
-        context = of_piece(tables[joined(name)]).select(name, __of="row_id")
+        context = scope.of_piece(tables[joined(name)], pieces).select(name, __of="row_id")
         rows = rows.inner_join(context, rows["row_id"] == context["__of"]).drop("__of")
     for name in VERDICTS:
-        verdict = of_piece(tables[name]).rename({f"__{name}": "row_id"})
+        verdict = scope.of_piece(tables[name], pieces).rename({f"__{name}": "row_id"})
         rows = rows.left_join(verdict, rows["row_id"] == verdict[f"__{name}"])
     judged, touched, labelled = (f"__{name}" for name in VERDICTS)
     reason = ibis.cases(
@@ -307,10 +302,10 @@ def enriching(
 
 def beside_contexts(scope: Scope, *, names: Sequence[str], pieces: int) -> None:
     """Make ``narrow.contexts``: the private columns of the contexts called `names`, by row."""
-    of_piece = scope.of_piece if pieces > 1 else _all
-    rows = of_piece(scope.tables["narrow.inferences"]).select("request_id", "row_id")
+    rows = scope.of_piece(scope.tables["narrow.inferences"], pieces)
+    rows = rows.select("request_id", "row_id")
     for name in names:
-        context = of_piece(scope.tables[joined(name)])
+        context = scope.of_piece(scope.tables[joined(name)], pieces)
         context = context.select(*private_columns(name), __of="row_id")
         rows = rows.inner_join(context, rows["row_id"] == context["__of"]).drop("__of")
     scope.make("narrow.contexts", rows, n_pieces=pieces)
@@ -346,8 +341,8 @@ def judgements(
         # A preference is of no inference, and goes with the first ones.
         view = view.mutate(__row=view["__row"].fill_null(0))
         view = scope.make("judging_rows", view, "FROM ({}) ORDER BY __row")
-        view = scope.of_piece(view, "__row").drop("__row")
-    view = enrich.with_inference(view, scope.of_piece(enriched) if pieces > 1 else enriched)
+        view = scope.of_piece(view, pieces, "__row").drop("__row")
+    view = enrich.with_inference(view, scope.of_piece(enriched, pieces))
     none = {enrich.event_column(name, enriched) for name in empty_events} | {*empty}
     scope.make("narrow.enriched_feedback", view, empty=sorted(none - {"reward"}), n_pieces=pieces)
 
