@@ -81,19 +81,23 @@ def shared(feedback: ir.Table) -> ir.Table:
 
     To find each rater's latest value is to sort, and as a rule most inferences have one event.
     """
-    units = _units(feedback)
-    return events(feedback).semi_join(units.filter(units.n > 1), ["name", "request_id"])
+    return several(events(feedback))
 
 
 def alone(feedback: ir.Table) -> ir.Table:
     """``n``: inferences with one of the `events` under a signal, which are not among `shared`."""
-    units = _units(feedback)
+    units = _units(events(feedback))
     units = units.filter(units.n == 1)
     return units.group_by("name").agg(n=units.count())
 
 
-def _units(feedback: ir.Table) -> ir.Table:
-    said = events(feedback)
+def several(said: ir.Table) -> ir.Table:
+    """Those of some events or `ratings` that are of an inference with several under one signal."""
+    units = _units(said)
+    return said.semi_join(units.filter(units.n > 1), ["name", "request_id"])
+
+
+def _units(said: ir.Table) -> ir.Table:
     return said.group_by("name", "request_id").agg(n=said.count())
 
 

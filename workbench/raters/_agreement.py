@@ -22,6 +22,7 @@ from workbench.agreement import (
     interval,
     pair_counts,
     ratings,
+    several,
     shared,
     unit_patterns,
     units_of,
@@ -153,9 +154,8 @@ def _by_name(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Mapping[str, A
 def _signals(held: Scratch, said: ir.Table, together: ir.Table) -> dict[str, dict[str, Any]]:
     """Kind of each signal, and how many raters gave a value that another rater could meet."""
     kinds = said.group_by("name").agg(kind=said.kind.min())
-    units = together.group_by("name", "request_id").agg(m=together.count())
-    several = together.semi_join(units.filter(units.m > 1), ["name", "request_id"])
-    raters = several.group_by("name").agg(n_raters=several.rater_id.nunique())
+    met = several(together)
+    raters = met.group_by("name").agg(n_raters=met.rater_id.nunique())
     named = events(said).select("name").distinct()
     rows = named.left_join(kinds, "name").left_join(raters, "name")
     rows = rows.select("name", "kind", n_raters=rows.n_raters.fill_null(0)).order_by("name")

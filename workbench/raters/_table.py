@@ -7,7 +7,7 @@ from typing import Any
 import ibis.expr.types as ir
 
 from workbench import dawid_skene
-from workbench.agreement import events, ratings, shared
+from workbench.agreement import events, ratings, several, shared
 from workbench.metrics import wilson_of
 from workbench.query import Build
 from workbench.raters import _signs
@@ -105,9 +105,7 @@ def _usual(facts: dict[tuple[str, str], dict[str, Any]]) -> dict[tuple[str, str]
 
 def _reliability(held: Scratch, rated: ir.Table) -> dict[tuple[str, str], tuple[int, float]]:
     """Votes of each rater that others voted beside, and the share of them that is right."""
-    voters = rated.group_by("name", "request_id").agg(m=rated.count())
-    several = rated.semi_join(voters.filter(voters.m > 1), ["name", "request_id"])
-    votes = held.run(several.select("name", "request_id", "rater_id", "value"))
+    votes = held.run(several(rated).select("name", "request_id", "rater_id", "value"))
     found: dict[tuple[str, str], tuple[int, float]] = {}
     for name in votes["name"].unique().to_pylist():
         mine = votes.filter(_equal(votes["name"], name))
