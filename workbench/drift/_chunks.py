@@ -37,6 +37,12 @@ def checked(every: Every) -> Every:
     )
 
 
+def bucket(unit: str, time: str) -> str:
+    """SQL of the start of the chunk of a calendar `unit` that a time is in, in UTC."""
+    # Without the calendar of the time's zone, which takes ten times as long.
+    return f"date_trunc('{unit}', make_timestamp(epoch_us({time})))"
+
+
 def chunked(
     build: Build,
     columns: Mapping[str, str],
@@ -92,10 +98,9 @@ def chunked(
         )
         n_chunks = "max(chunk) OVER () + 1"
     else:
-        # In UTC without its calendar, which takes ten times as long. The few chunks are put in
-        # order before they are given to the rows: to sort those takes longer than all else here.
-        bucket = f"date_trunc('{every}', make_timestamp(epoch_us(row_ts)))"
-        timed = f"SELECT *, {bucket} AS row_bucket FROM ({read})"
+        # The few chunks are put in order before they are given to the rows: to sort those takes
+        # longer than all else here.
+        timed = f"SELECT *, {bucket(every, 'row_ts')} AS row_bucket FROM ({read})"
         found = f"SELECT DISTINCT row_chosen, row_bucket FROM ({timed}) WHERE row_ts IS NOT NULL"
         ranked = (
             f"SELECT * FROM ({timed}) JOIN (SELECT *, row_number() OVER (ORDER BY row_chosen DESC, "

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC
 from typing import Any
 
-from workbench.drift import chunks_query, drift
+from workbench.drift import bucket, chunks_query, drift
 from workbench.measure import measure
 from workbench.query import Build
 from workbench.state import measure_state
@@ -55,8 +55,7 @@ def promised(
         return found
     unit = every.strip().lower()
     if reference or condition:
-        # In UTC without its calendar, which takes ten times as long.
-        start = f"date_trunc('{unit}', make_timestamp(epoch_us(ts)))"
+        start = bucket(unit, "ts")
         chosen = f"coalesce(({reference}\n), false)" if reference else "false"
         # Of all chunks in one scan; without a reference, no condition tells the first ones.
         measured = measure(source, ("accuracy",), (start, chosen), condition)
