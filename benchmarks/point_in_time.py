@@ -66,6 +66,7 @@ def world(
     """A connection with `inferences` and `given`, the facts, which are also a lake table."""
     connection = engine.connect()
     connection.execute(f"SET threads = {threads}")
+    connection.execute("SET preserve_insertion_order = false")  # as in a build
     connection.execute(
         f"CREATE TABLE given AS SELECT DISTINCT ON (__key_0, __ts) * FROM ("
         f"SELECT 0::BIGINT AS ingest_id, 'user-' || hash(i * 7 + 1) % {keys} AS __key_0, "
@@ -127,6 +128,7 @@ def contestants(
             inferences.select(__key_0="user_id", __row="row_id", __t="ts"),
             given.select("__key_0", __t="__ts", __rank="fact"),
             keys=["__key_0"],
+            distinct=True,
         )
         joined = inferences.left_join(found, inferences["row_id"] == found["__row"])
         taken = given.select(*COLUMNS)

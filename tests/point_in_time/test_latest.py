@@ -73,44 +73,55 @@ def definition(rows: Sequence[Row], facts: Sequence[Row], keys: Sequence[str]) -
     return found
 
 
-def found(tables: Tables, keys: Sequence[str], *, monotone: bool) -> dict[int, int]:
-    def expression() -> Any:
-        return point_in_time.latest(
-            tables.table("rows"), tables.table("facts"), keys=keys, monotone=monotone
-        )
+def one_at_a_time(facts: Sequence[Row], keys: Sequence[str]) -> list[Row]:
+    """The first of the facts that have the same keys and the same time."""
+    kept = {(fact["__t"], *(fact[key] for key in keys)): fact for fact in reversed(facts)}
+    return list(kept.values())
 
-    rows = by(tables.run((keys, monotone), expression), "__row")
+
+def found(
+    tables: Tables, keys: Sequence[str], *, monotone: bool, distinct: bool = False
+) -> dict[int, int]:
+    def expression() -> Any:
+        rows, facts = tables.table("rows"), tables.table("facts")
+        return point_in_time.latest(rows, facts, keys=keys, monotone=monotone, distinct=distinct)
+
+    rows = by(tables.run((keys, monotone, distinct), expression), "__row")
     return {number: row["__found"] for number, row in rows.items()}
 
 
+@pytest.mark.parametrize("distinct", [True, False])
 @pytest.mark.parametrize("monotone", [True, False])
 @pytest.mark.parametrize("keys", KEYS, ids=["no key", "one key", "two keys"])
 def test_is_its_definition_in_large_worlds(
-    tables: Tables, keys: tuple[str, ...], monotone: bool
+    tables: Tables, keys: tuple[str, ...], monotone: bool, distinct: bool
 ) -> None:
     for seed, (rows, facts) in enumerate([(600, 900), (300, 3), (3, 300)]):
         choose = random.Random(seed).choice
         asking = some_rows(choose, rows)
         known = some_facts(choose, facts, monotone=monotone)
         random.Random(seed).shuffle(known)
+        known = one_at_a_time(known, keys) if distinct else known
         tables.fill(rows=asking, facts=known)
         expected = definition(asking, known, keys)
-        assert found(tables, keys, monotone=monotone) == expected
+        assert found(tables, keys, monotone=monotone, distinct=distinct) == expected
         assert seed > 0 or len(expected) > 3
 
 
 @settings(max_examples=40, deadline=None)
-@given(data=st.data(), keys=st.sampled_from(KEYS), monotone=st.booleans())
+@given(data=st.data(), keys=st.sampled_from(KEYS), monotone=st.booleans(), distinct=st.booleans())
 def test_is_its_definition_in_small_worlds(
-    tables: Tables, data: st.DataObject, keys: tuple[str, ...], monotone: bool
+    tables: Tables, data: st.DataObject, keys: tuple[str, ...], monotone: bool, distinct: bool
 ) -> None:
     def choose(options: Sequence[Any]) -> Any:
         return data.draw(st.sampled_from(options))
 
     rows = some_rows(choose, choose(range(6)))
     facts = some_facts(choose, choose(range(6)), monotone=monotone)
+    facts = one_at_a_time(facts, keys) if distinct else facts
     tables.fill(rows=rows, facts=facts)
-    assert found(tables, keys, monotone=monotone) == definition(rows, facts, keys)
+    wanted = definition(rows, facts, keys)
+    assert found(tables, keys, monotone=monotone, distinct=distinct) == wanted
 
 
 @pytest.mark.parametrize("monotone", [True, False])

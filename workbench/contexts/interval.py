@@ -33,7 +33,8 @@ def _interval(inferences: ir.Table, facts: ir.Table, spec: JoinSpec) -> ir.Table
     keys = [key for _, key in spec.keys]
     rows = keyed(inferences, spec)
     segments = _segments(facts, spec)
-    found = point_in_time.latest(rows, segments.select(*keys, "__t", __rank="__segment"), keys=keys)
+    starts = segments.select(*keys, "__t", __rank="__segment")
+    found = point_in_time.latest(rows, starts, keys=keys, distinct=True)
     winners = segments.select("__segment", __winner="__rank")
     found = found.left_join(winners, found["__found"] == winners["__segment"]).select(
         "__row", __found="__winner"
