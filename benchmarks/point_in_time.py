@@ -4,7 +4,7 @@
 same rows in memory, each in its own tables and in no order, so each one's time includes the
 sorting; all end with a table in memory of every event and the columns of its fact. What is timed:
 
-- `latest`: the helper of the joins, and the columns of the fact that was found
+- `latest`: the helper of the joins, with the columns of the fact that was found
 - `as_of`: the whole join of a build, with age, reason and the time when the fact was known
 - `prepare`: the facts of a build from the lake: each once, numbered in the order of their times; a
   build pays it once per context, and `as_of` after it
@@ -126,13 +126,12 @@ def contestants(
     def latest() -> None:
         found = point_in_time.latest(
             inferences.select(__key_0="user_id", __row="row_id", __t="ts"),
-            given.select("__key_0", __t="__ts", __rank="fact"),
+            given.select("__key_0", *COLUMNS, __t="__ts", __rank="fact"),
             keys=["__key_0"],
             distinct=True,
+            taken=COLUMNS,
         )
-        joined = inferences.left_join(found, inferences["row_id"] == found["__row"])
-        taken = given.select(*COLUMNS)
-        make("latest", joined.left_join(taken, joined["__found"] == taken["fact"]))
+        make("latest", inferences.left_join(found, inferences["row_id"] == found["__row"]))
 
     def as_of() -> None:
         make("as_of", contexts.get("as_of").join(inferences, prepared, SPEC))

@@ -17,6 +17,7 @@ def latest(
     keys: Sequence[str],
     monotone: bool = True,
     distinct: bool = False,
+    taken: Sequence[str] = (),
 ) -> ir.Table:
     """The greatest rank among the facts of the same keys at or before each row's time.
 
@@ -35,11 +36,13 @@ def latest(
         Whether a fact at a later time always has a greater rank.
     distinct
         Whether no two facts of the same keys have the same time, which spares settling ties.
+    taken
+        Columns of the fact that are wanted beside its rank, where no two facts have the same rank.
 
     Returns
     -------
     ir.Table
-        ``__row`` and ``__found``, the rank, for the rows that found something.
+        ``__row``, ``__found``, the rank, and what is `taken`, for the rows that found something.
     """
     time = rows["__t"].type()
     rows = rows.filter(rows["__t"].notnull(), *[rows[key].notnull() for key in keys])
@@ -48,9 +51,16 @@ def latest(
     if not keys:
         rows, facts = rows.mutate(__all=ibis.literal(1)), facts.mutate(__all=ibis.literal(1))
         keys = ["__all"]
+    if engine.is_duckdb(rows) and distinct and monotone:
+        return _native_distinct(rows, facts, keys, taken)
     if engine.is_duckdb(rows):
-        return _native(rows, facts, keys, monotone=monotone, distinct=distinct)
-    return _portable(rows, facts, keys)
+        found = _native(rows, facts, keys, monotone=monotone)
+    else:
+        found = _portable(rows, facts, keys)
+    if not taken:
+        return found
+    wanted = facts.select(*taken, __of="__rank")
+    return found.join(wanted, found["__found"] == wanted["__of"]).drop("__of")
 
 
 def numbered(
@@ -137,12 +147,40 @@ def with_latest(rows: ir.Table, facts: ir.Table, on: Sequence[str]) -> ir.Table:
     return found.drop("__of", "__is", "__nth", *on, *theirs)
 
 
-def _native(
-    rows: ir.Table, facts: ir.Table, keys: Sequence[str], *, monotone: bool, distinct: bool
+def _native_distinct(
+    rows: ir.Table, facts: ir.Table, keys: Sequence[str], taken: Sequence[str]
 ) -> ir.Table:
-    # Sorting by whole numbers of four and of eight bytes is twice as fast as by texts, and facts
-    # that nobody asks for drop out. The order makes the numbers the same wherever the engine
-    # evaluates them again.
+    asking, facts = _asked(rows, facts, keys)
+    facts = facts.select(*taken, __of="__key", __at="__t", __found="__rank")
+    return _placed(asking, facts).select("__row", "__found", *taken)
+
+
+def _native(rows: ir.Table, facts: ir.Table, keys: Sequence[str], *, monotone: bool) -> ir.Table:
+    asking, facts = _asked(rows, facts, keys)
+    ranks = facts.select("__key", "__t", "__rank")
+    if not monotone:
+        before = ibis.window(
+            group_by="__key", order_by=["__t", "__rank"], preceding=None, following=0
+        )
+        ranks = ranks.mutate(__rank=ranks["__rank"].max().over(before))
+    placed = _placed(asking, ranks.select(__of="__key", __at="__t"))
+    placed = placed.select("__row", "__of", "__at")
+    # ASOF takes any of several facts at one time: it says the time, and the greatest rank is looked
+    # up, once for all rows that ask for it. To sort by the rank as well would take longer.
+    wanted = placed.select("__of", "__at").distinct()
+    ties = wanted.join(ranks, [wanted["__of"] == ranks["__key"], wanted["__at"] == ranks["__t"]])
+    greatest = ties.group_by("__key", "__t").aggregate(__found=ties["__rank"].max())
+    same = [placed["__of"] == greatest["__key"], placed["__at"] == greatest["__t"]]
+    return placed.join(greatest, same).select("__row", "__found")
+
+
+def _asked(rows: ir.Table, facts: ir.Table, keys: Sequence[str]) -> tuple[ir.Table, ir.Table]:
+    """``__row``, ``__key`` and ``__t``, and those of the facts that have a key of `rows`.
+
+    Sorting by whole numbers of four and of eight bytes is twice as fast as by texts, and facts that
+    nobody asks for drop out. The order makes the numbers the same wherever the engine evaluates
+    them again.
+    """
     asked = rows.select(*keys).distinct()
     numbers = asked.select(
         **{f"__of_{key}": asked[key] for key in keys},
@@ -152,29 +190,13 @@ def _native(
     def numbered(table: ir.Table) -> ir.Table:
         return table.join(numbers, [table[key] == numbers[f"__of_{key}"] for key in keys])
 
-    ranks = numbered(facts).select("__key", "__t", "__rank")
-    if not monotone:
-        before = ibis.window(
-            group_by="__key", order_by=["__t", "__rank"], preceding=None, following=0
-        )
-        ranks = ranks.mutate(__rank=ranks["__rank"].max().over(before))
-    asking = numbered(rows).select("__row", "__key", "__t")
+    return numbered(rows).select("__row", "__key", "__t"), numbered(facts)
 
-    def placed_among(times: ir.Table) -> ir.Table:
-        placed = asking.asof_join(times, on=("__t", "__at"), predicates=[("__key", "__of")])
-        return placed.filter(placed["__of"].notnull())
 
-    if distinct:
-        times = ranks.select(__of="__key", __at="__t", __found="__rank")
-        return placed_among(times).select("__row", "__found")
-    placed = placed_among(ranks.select(__of="__key", __at="__t")).select("__row", "__of", "__at")
-    # ASOF takes any of several facts at one time: it says the time, and the greatest rank is looked
-    # up, once for all rows that ask for it. To sort by the rank as well would take longer.
-    wanted = placed.select("__of", "__at").distinct()
-    ties = wanted.join(ranks, [wanted["__of"] == ranks["__key"], wanted["__at"] == ranks["__t"]])
-    greatest = ties.group_by("__key", "__t").aggregate(__found=ties["__rank"].max())
-    same = [placed["__of"] == greatest["__key"], placed["__at"] == greatest["__t"]]
-    return placed.join(greatest, same).select("__row", "__found")
+def _placed(asking: ir.Table, facts: ir.Table) -> ir.Table:
+    """Each of those who ask with a latest of `facts`, which have ``__of`` and ``__at``."""
+    placed = asking.asof_join(facts, on=("__t", "__at"), predicates=[("__key", "__of")])
+    return placed.filter(placed["__of"].notnull())
 
 
 def _portable(rows: ir.Table, facts: ir.Table, keys: Sequence[str]) -> ir.Table:

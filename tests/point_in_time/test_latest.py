@@ -83,10 +83,17 @@ def found(
     tables: Tables, keys: Sequence[str], *, monotone: bool, distinct: bool = False
 ) -> dict[int, int]:
     def expression() -> Any:
-        rows, facts = tables.table("rows"), tables.table("facts")
-        return point_in_time.latest(rows, facts, keys=keys, monotone=monotone, distinct=distinct)
+        return point_in_time.latest(
+            tables.table("rows"),
+            tables.table("facts").mutate(tenfold=lambda t: t["__rank"] * 10),
+            keys=keys,
+            monotone=monotone,
+            distinct=distinct,
+            taken=["tenfold"],
+        )
 
     rows = by(tables.run((keys, monotone, distinct), expression), "__row")
+    assert all(row["tenfold"] == 10 * row["__found"] for row in rows.values())
     return {number: row["__found"] for number, row in rows.items()}
 
 

@@ -33,12 +33,9 @@ def _interval(inferences: ir.Table, facts: ir.Table, spec: JoinSpec) -> ir.Table
     keys = [key for _, key in spec.keys]
     rows = keyed(inferences, spec)
     segments = _segments(facts, spec)
-    starts = segments.select(*keys, "__t", __rank="__segment")
-    found = point_in_time.latest(rows, starts, keys=keys, distinct=True)
-    winners = segments.select("__segment", __winner="__rank")
-    found = found.left_join(winners, found["__found"] == winners["__segment"]).select(
-        "__row", __found="__winner"
-    )
+    starts = segments.select(*keys, "__t", __rank="__segment", __winner="__rank")
+    found = point_in_time.latest(rows, starts, keys=keys, distinct=True, taken=["__winner"])
+    found = found.select("__row", __found="__winner")
     known = available(facts, spec, "valid_from")
     first = facts.mutate(__known=known).group_by(keys) if keys else facts.mutate(__known=known)
     theirs = first.agg(__first=lambda t: t["__known"].min(), __facts=lambda t: t.count())
