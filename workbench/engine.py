@@ -31,12 +31,15 @@ VERSION = duckdb.__version__
 
 #: Environment variable that says how much memory each connection may use at most.
 MEMORY_LIMIT = "WORKBENCH_MEMORY_LIMIT"
-#: Memory that a thread needs to work well.
-_THREAD_BYTES = 125_000_000
+#: Memory that a thread needs to work well, and one that reads texts, of which it holds a row group
+#: as it is in the file, unpacked, and as rows.
+_THREAD_BYTES, TEXT_THREAD_BYTES = 125_000_000, 500_000_000
 _MEMORY = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([KMGT])(I?)B\s*", re.IGNORECASE)
 
 
-def connect(temp: Path | None = None, memory_limit: str | None = None) -> duckdb.DuckDBPyConnection:
+def connect(
+    temp: Path | None = None, memory_limit: str | None = None, thread_bytes: int = _THREAD_BYTES
+) -> duckdb.DuckDBPyConnection:
     """Open an in-memory DuckDB with the project's settings: UTC, no extension downloads.
 
     Parameters
@@ -46,6 +49,8 @@ def connect(temp: Path | None = None, memory_limit: str | None = None) -> duckdb
         choice is the working directory.
     memory_limit
         Memory from which on it spills, such as ``2GB``, where the environment does not say less.
+    thread_bytes
+        Memory that each thread should have, where memory is limited.
 
     Raises
     ------
@@ -67,7 +72,7 @@ def connect(temp: Path | None = None, memory_limit: str | None = None) -> duckdb
             raise _no_limit(limit) from error
         # Each thread holds blocks of its own that cannot be spilled.
         threads = int(scalar(connection, "SELECT current_setting('threads')"))
-        most = max(1, int(memory(connection) / _THREAD_BYTES))
+        most = max(1, int(memory(connection) / thread_bytes))
         connection.execute(f"SET threads = {min(threads, most)}")
     return connection
 

@@ -338,7 +338,7 @@ def open_build(
         from workbench.ingest.pins import verify
 
         verify(root, pins)
-    base = engine.connect(engine.spill_folder(root), memory_limit)
+    base = engine.connect(engine.spill_folder(root), memory_limit, engine.TEXT_THREAD_BYTES)
     try:
         base.execute(f"ATTACH {engine.literal(str(path))} AS build (READ_ONLY)")
         base.execute(f"USE build; SET VARIABLE root = {engine.literal(f'{root}/')}")

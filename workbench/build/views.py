@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import duckdb
 
-from workbench import contract, engine
+from workbench import contract, engine, pieces
 from workbench.build.events import WIDE_FEEDBACK, live
 from workbench.build.sources import LakeTable, contract_relation
 from workbench.engine import identifier, literal
@@ -81,7 +81,8 @@ def _enriched_inferences(connection: duckdb.DuckDBPyConnection, lake: str) -> No
     connection.execute(
         f"CREATE VIEW main.enriched_inferences AS SELECT {order} "
         "FROM narrow.enriched_inferences n "
-        f"JOIN (SELECT row_id, {wide} FROM {lake}) w ON n.row_id = w.row_id"
+        f"JOIN (SELECT row_id, {wide} FROM {lake} WHERE {pieces.in_time('ts')}) w "
+        "ON n.row_id = w.row_id"
     )
 
 
@@ -106,8 +107,8 @@ def _enriched_feedback(
     connection.execute(
         f"CREATE VIEW main.enriched_feedback AS SELECT {order}, {events} "
         "FROM narrow.enriched_feedback n "
-        f"LEFT JOIN (SELECT row_id, {', '.join(contract.WIDE_COLUMNS)} FROM {inferences}) w "
-        "ON n.row_id = w.row_id "
+        f"LEFT JOIN (SELECT row_id, {', '.join(contract.WIDE_COLUMNS)} FROM {inferences} "
+        f"WHERE {pieces.in_time('ts')}) w ON n.row_id = w.row_id "
         f"JOIN (SELECT row_id, {', '.join(own.values())} FROM {feedback}) e "
         "ON n.feedback_row_id = e.row_id"
     )

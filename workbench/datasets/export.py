@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 import duckdb
 import pyarrow as pa
 
-from workbench import engine, progress
+from workbench import engine, pieces, progress
 from workbench.datasets.slice import Slice
 from workbench.errors import ConfigError, DataError, NotFoundError
 from workbench.formats import Format, formats
@@ -25,6 +25,8 @@ from workbench.query import Build
 
 #: Key of the file metadata under which a Parquet file describes its slice, as JSON.
 SLICE_KEY = "workbench_slice"
+#: Relations whose rows have a time and, in the lake, texts.
+_ENRICHED = ("enriched_inferences", "enriched_feedback")
 
 
 def export(
@@ -71,12 +73,34 @@ def export(
         build.expression(where)
         chosen = replace(chosen, where=both)
     formats.get(fmt)
-    sql = chosen.sql(build)
     description = {"build": build.id, "id": chosen.id, "slice": asdict(chosen)}
     metadata = {SLICE_KEY: json.dumps(description, ensure_ascii=False, sort_keys=True)}
     return write_file(
-        build.stream(sql), fmt, path, rows=chosen.count(build), metadata=metadata, force=force
+        _read(build, chosen), fmt, path, rows=chosen.count(build), metadata=metadata, force=force
     )
+
+
+def _read(build: Build, chosen: Slice) -> pa.RecordBatchReader:
+    """Stream the rows of a slice; if they have texts, so many at once as fit into memory."""
+    sql = chosen.sql(build)
+    drawn = chosen.limit is not None or chosen.sampler is not None
+    if drawn or chosen.relation not in _ENRICHED or not chosen.reads_texts(build):
+        return build.stream(sql)
+    cursor = build.cursor()
+    queries = [
+        (times, chosen.sql(build, among=condition))
+        for condition, times in pieces.by_time(cursor, f"narrow.{chosen.relation}")
+    ]
+    if not queries:
+        return build.stream(sql)
+    schema = build.stream(f"{sql} LIMIT 0").schema
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        for times, query in queries:
+            cursor.execute(f"SET VARIABLE {pieces.TIMES} = {times}")
+            yield from cursor.execute(query).to_arrow_reader(engine.BATCH_ROWS)
+
+    return pa.RecordBatchReader.from_batches(schema, batches())
 
 
 def write_file(

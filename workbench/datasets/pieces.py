@@ -2,7 +2,7 @@
 
 The engine may build the hash table of a join of either side, and texts can be far larger than
 memory. The view ``texts`` has those of the table ``wanted`` alone, which is filled for one piece
-after the other.
+after the other, and of the files only what may have them is read.
 """
 
 from __future__ import annotations
@@ -13,16 +13,10 @@ import duckdb
 import pyarrow as pa
 
 from workbench import progress
+from workbench.pieces import TIMES
 
 #: Characters of texts in one piece, about.
 CHARACTERS = 10_000_000
-
-#: SQL of whether the inference ``t`` may be wanted, from its time alone. A condition reaches the
-#: lake where a join does not, and then most of its row groups are not read.
-IN_TIME = (
-    "(getvariable('wanted_times')[1] IS NULL OR t.ts IS NULL OR "
-    "t.ts BETWEEN getvariable('wanted_times')[1] AND getvariable('wanted_times')[2])"
-)
 
 
 def pieces(connection: duckdb.DuckDBPyConnection) -> Iterator[int]:
@@ -37,7 +31,7 @@ def pieces(connection: duckdb.DuckDBPyConnection) -> Iterator[int]:
         read(connection, f"SELECT * FROM chosen WHERE piece = {number}")
         yield int(number)
     connection.execute("CREATE OR REPLACE TEMP TABLE wanted AS SELECT request_id FROM slice_ids")
-    connection.execute("RESET VARIABLE wanted_times")
+    connection.execute(f"RESET VARIABLE {TIMES}")
 
 
 def read(connection: duckdb.DuckDBPyConnection, rows: str) -> None:
@@ -48,7 +42,7 @@ def read(connection: duckdb.DuckDBPyConnection, rows: str) -> None:
         "UNION SELECT other_id FROM piece WHERE other_id IS NOT NULL"
     )
     connection.execute(
-        "SET VARIABLE wanted_times = (SELECT [min(ts), max(ts)] "
+        f"SET VARIABLE {TIMES} = (SELECT [min(ts), max(ts)] "
         "FROM build.narrow.enriched_inferences SEMI JOIN wanted USING (request_id))"
     )
 

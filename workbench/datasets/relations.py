@@ -14,7 +14,6 @@ import duckdb
 
 from workbench import engine
 from workbench.cleaners import CleanerCall
-from workbench.datasets.pieces import IN_TIME
 from workbench.engine import identifier, list_literal, sql_of
 from workbench.errors import ConfigError, suggest
 from workbench.formulas import canonical
@@ -129,7 +128,7 @@ def create(
     made.execute("CREATE TEMP TABLE wanted AS SELECT request_id FROM slice_ids")
     made.execute(
         f"CREATE TEMP VIEW texts AS SELECT {_listed(own)} FROM enriched_inferences t "
-        f"SEMI JOIN wanted s ON t.request_id = s.request_id WHERE {IN_TIME}"
+        "SEMI JOIN wanted s ON t.request_id = s.request_id"
     )
     corrected = _mask(masks, project, "answer", "t.corrected_output")
     made.execute(

@@ -150,8 +150,16 @@ class Slice:
                 f"The link does not describe a slice: {error}.", "Choose it again on the page."
             ) from error
 
-    def sql(self, build: Build) -> str:
+    def sql(self, build: Build, among: str | None = None) -> str:
         """Write the SELECT that returns the slice's rows.
+
+        Parameters
+        ----------
+        build
+            The build to read.
+        among
+            SQL condition on rows of the relation, of which those of the slice are taken; not where
+            rows are drawn.
 
         Raises
         ------
@@ -170,20 +178,27 @@ class Slice:
             return self._sampled(build)
         where = build.expression(self.where) if self.where else None
         selected = ", ".join(engine.identifier(name) for name in self.columns) or "*"
-        if self.columns:
-            needed = [engine.identifier(name) for name in self.columns]
-            source = build.narrowest(self.relation, *needed, *filter(None, [where]))
-        else:
-            source = engine.identifier(self.relation)
-        sql = f"SELECT {selected} FROM {source}"
-        if where:
-            sql += f" WHERE {where}"
+        sql = f"SELECT {selected} FROM {self._source(build, where)}"
+        conditions = [condition for condition in (where, among) if condition]
+        if conditions:
+            sql += f" WHERE {' AND '.join(conditions)}"
         if self.limit is not None:
             key = _key(known)
             if key:
                 sql += f" ORDER BY {random_number(key, self.seed)}, {engine.identifier(key)}"
             sql += f" LIMIT {self.limit}"
         return sql
+
+    def _source(self, build: Build, where: str | None) -> str:
+        if not self.columns:
+            return engine.identifier(self.relation)
+        needed = [engine.identifier(name) for name in self.columns]
+        return build.narrowest(self.relation, *needed, *filter(None, [where]))
+
+    def reads_texts(self, build: Build) -> bool:
+        """Whether its rows are not all in the build's own file."""
+        where = build.expression(self.where) if self.where else None
+        return not self._source(build, where).startswith("narrow.")
 
     def _drawn(self, build: Build) -> tuple[str, str]:
         """The key, and SQL of those of its values that are drawn, with the sampling columns."""
