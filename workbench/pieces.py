@@ -15,7 +15,7 @@ from workbench import engine
 
 #: Variables of the first row of the piece whose turn it is, and of the one after its last.
 FIRST, END = "first_row", "end_row"
-#: Variable of the first and the last time of the inferences whose texts are read; NULL for all.
+#: Variable of the first and the last time of the rows of the enriched views; NULL for all.
 TIMES = "wanted_times"
 #: Memory that a row takes beside which its texts are laid.
 _ROW_BYTES = 600
@@ -57,11 +57,10 @@ def in_turn(statement: str, pieces: int) -> list[str]:
 
 
 def in_time(time: str) -> str:
-    """SQL of whether texts may be wanted, from the time of their inference alone.
+    """SQL of whether an inference is of the times that are wanted, or of none.
 
     A condition on a column of a file spares most of its row groups, where a join with the rows that
-    are wanted does not. Who sets the variable asks for inferences of these times only, and for such
-    as have none.
+    are wanted does not.
     """
     first, last = (f"getvariable('{TIMES}')[{number}]" for number in (1, 2))
     return f"({first} IS NULL OR {time} IS NULL OR {time} BETWEEN {first} AND {last})"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import duckdb
 
 from workbench import contract, engine, pieces
@@ -72,23 +74,23 @@ def refused_counts(project: Project, quarantine: LakeTable) -> str:
 
 
 def _enriched_inferences(connection: duckdb.DuckDBPyConnection, lake: str) -> None:
-    wide = ", ".join(contract.WIDE_COLUMNS)
+    of_lake = ("request_id", "ts", *contract.WIDE_COLUMNS)
     columns = engine.columns_of(connection, "narrow.enriched_inferences")
     order = _ordered(
-        {name: f"n.{identifier(name)}" for name in columns if name != "row_id"},
-        {name: f"w.{identifier(name)}" for name in contract.WIDE_COLUMNS},
+        {name: f"n.{identifier(name)}" for name in columns if name not in ("row_id", *of_lake)},
+        {name: f"w.{identifier(name)}" for name in of_lake},
     )
     connection.execute(
         f"CREATE VIEW main.enriched_inferences AS SELECT {order} "
         "FROM narrow.enriched_inferences n "
-        f"JOIN (SELECT row_id, {wide} FROM {lake} WHERE {pieces.in_time('ts')}) w "
-        "ON n.row_id = w.row_id"
+        f"JOIN {_texts(lake, of_lake)} w ON n.row_id = w.row_id WHERE {pieces.in_time('n.ts')}"
     )
 
 
 def _enriched_feedback(
     connection: duckdb.DuckDBPyConnection, inferences: str, feedback: str
 ) -> None:
+    of_lake = ("ts", *contract.WIDE_COLUMNS)
     columns = engine.columns_of(connection, "narrow.enriched_feedback")
     own = {
         ("feedback_" + name if name in contract.table("inferences").columns else name): name
@@ -99,19 +101,28 @@ def _enriched_feedback(
         {
             name: f"n.{identifier(name)}"
             for name in columns
-            if name not in ("row_id", "feedback_row_id")
+            if name not in ("row_id", "feedback_row_id", *of_lake)
         },
-        {name: f"w.{identifier(name)}" for name in contract.WIDE_COLUMNS},
+        {name: f"w.{identifier(name)}" for name in of_lake},
     )
     events = ", ".join(f"e.{identifier(old)} AS {identifier(new)}" for new, old in own.items())
     connection.execute(
         f"CREATE VIEW main.enriched_feedback AS SELECT {order}, {events} "
         "FROM narrow.enriched_feedback n "
-        f"LEFT JOIN (SELECT row_id, {', '.join(contract.WIDE_COLUMNS)} FROM {inferences} "
-        f"WHERE {pieces.in_time('ts')}) w ON n.row_id = w.row_id "
+        f"LEFT JOIN {_texts(inferences, of_lake)} w ON n.row_id = w.row_id "
         f"JOIN (SELECT row_id, {', '.join(own.values())} FROM {feedback}) e "
-        "ON n.feedback_row_id = e.row_id"
+        f"ON n.feedback_row_id = e.row_id WHERE {pieces.in_time('n.ts')}"
     )
+
+
+def _texts(inferences: str, columns: Sequence[str]) -> str:
+    """Columns of the lake by row.
+
+    Id and time are those of the build too. Where the views show the lake's, a condition on them
+    spares row groups of texts.
+    """
+    listed = ", ".join(("row_id", *columns))
+    return f"(SELECT {listed} FROM {inferences} WHERE {pieces.in_time('ts')})"
 
 
 #: Where a log says that a step failed: its message first, then its kind, then that it failed.
