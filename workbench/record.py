@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -49,9 +48,8 @@ def _in_lake(build: Build, files: Sequence[str], request_id: str) -> dict[str, A
         return None
     names: Mapping[str, str] = build.once("features of a record", lambda: _features(build))
     try:
-        # They are in the order of their rows.
-        place = bisect_right(files, narrow["row_id"], key=lambda path: _file(path).ranges[0][0])
-        wide = _wide(files[max(place - 1, 0)], narrow["row_id"], (*WIDE_COLUMNS, *names))
+        groups = build.once("row groups of records", lambda: _groups(files))
+        wide = _wide(groups, narrow["row_id"], (*WIDE_COLUMNS, *names))
     except OSError:
         # Erasure takes files away from under a build that is open: the engine says it in words.
         return None
@@ -111,8 +109,21 @@ class _File:
     columns: tuple[str, ...]
 
 
-def _wide(path: str, row_id: int, wanted: Sequence[str]) -> dict[str, Any] | None:
-    """Those of the `wanted` columns that a file has a value of, of one row; None without the row.
+#: Least and greatest ``row_id`` of a row group, the path of its file, and its number there.
+_Group = tuple[int, int, str, int]
+
+
+def _groups(files: Sequence[str]) -> list[_Group]:
+    """The row groups of all files. Rows of one may lie between those of another."""
+    return [
+        (first, last, path, number)
+        for path in files
+        for number, (first, last) in enumerate(_file(path).ranges)
+    ]
+
+
+def _wide(groups: Sequence[_Group], row_id: int, wanted: Sequence[str]) -> dict[str, Any] | None:
+    """Those of the `wanted` columns that its file has a value of, of one row; None without the row.
 
     The engine would read as many bytes, and takes as long again to go by the columns that are
     empty.
@@ -120,9 +131,9 @@ def _wide(path: str, row_id: int, wanted: Sequence[str]) -> dict[str, Any] | Non
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
-    known = _file(path)
-    for number, (first, last) in enumerate(known.ranges):
+    for first, last, path, number in groups:
         if first <= row_id <= last:
+            known = _file(path)
             names = [name for name in known.columns if name in wanted]
             with pq.ParquetFile(path, metadata=known.metadata) as file:
                 # So few bytes are read sooner than threads are awake on a machine that is busy.

@@ -5,13 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from tests.ingest.folder import PLAIN, Folder, inference, lines
 from workbench import places
 from workbench.query import Build, open_build
-from workbench.record import _wide, record
+from workbench.record import _groups, _wide, record
 
 FEATURES = '[inferences.features]\nage = "DOUBLE"\n'
 N = 9000
@@ -61,10 +62,23 @@ def test_every_inference_of_the_lake_is_found_by_its_place(build: Build) -> None
     assert len(rows) == N + 20
     cursor = build.cursor()
     assert all(row["row_id"] in places.find(cursor, row["request_id"]) for row in rows[::500])
-    (path, *_) = (str(build.root / name) for name in build.manifest["lake"]["inferences"])
+    groups = _groups([str(build.root / name) for name in build.manifest["lake"]["inferences"]])
     first = next(row for row in rows if row["request_id"] == "r0")
-    read = _wide(path, first["row_id"], ("input", "output"))
+    read = _wide(groups, first["row_id"], ("input", "output"))
     assert read == {"input": "in 0"}
+
+
+def test_rows_of_a_file_may_lie_between_those_of_another(tmp_path: Path) -> None:
+    """A writer that is given batches in turn may spread them over its files."""
+    owners = [0, 1, 1, 0, 2, 0, 1, 2]
+    for file in range(3):
+        own = [number for number in range(80) if owners[number // 10] == file]
+        table = pa.table({"row_id": own, "input": [f"in {number}" for number in own]})
+        pq.write_table(table, tmp_path / f"{file}.parquet", row_group_size=20)
+    groups = _groups([str(tmp_path / f"{file}.parquet") for file in range(3)])
+    for number in range(80):
+        assert _wide(groups, number, ("input",)) == {"input": f"in {number}"}
+    assert _wide(groups, 80, ("input",)) is None
 
 
 def test_where_a_file_cannot_be_read_or_lacks_the_row_the_engine_answers(
