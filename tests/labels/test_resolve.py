@@ -19,7 +19,7 @@ from tests.labels import oracle
 from tests.soundness.tables import ENGINES, Row, Tables, at, by, difference
 from workbench import contract
 from workbench.enrich import with_labels
-from workbench.labels import resolve, rewarded, votes
+from workbench.labels import decided, deciding, resolve, rewarded, votes
 
 POLICIES = ("latest", "mean", "majority", "latest_per_rater_then_mean", "rater_weighted")
 TEXT = ("feedback_id", "request_id", "kind", "value", "name", "rater_id")
@@ -56,6 +56,7 @@ RULES: tuple[Rule, ...] = (
     (("stars",), timedelta(0), at(6)),
     (("truth", "thumb"), timedelta(microseconds=1), at(4)),
 )
+NAMES = ("truth", "thumb", "stars", "fix")
 Choose = Callable[[Sequence[Any]], Any]
 
 
@@ -210,6 +211,35 @@ def test_is_its_definition_in_many_worlds_at_once(
     assert (reasons["label", "tie"] > 0) == ("truth" in names and by_vote)
     assert (reasons["reward", "tie"] > 0) == (policy == "majority")
     assert (reasons["reward", "no_weight"] > 0) == (policy == "rater_weighted")
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_an_event_alone_decides_as_it_does_among_others(each_engine: Tables, policy: str) -> None:
+    events, inferences = many(NAMES)
+    first = {event["request_id"]: event for event in reversed(events)}
+    each_engine.fill(events=[*first.values()], inferences=inferences)
+
+    def labels(alone: bool) -> ir.Table:
+        logged = each_engine.table("inferences")
+        events = deciding(rewarded(each_engine.table("events"), logged), logged, signals=NAMES)
+        given = {}
+        if policy == "rater_weighted":
+            trusted = each_engine.table("weights")
+            given = {"rater_weights": trusted, "other_weight": 0.0}
+        return decided(events, policy, **given, alone=alone, kept=("value",))
+
+    each_engine.fill(weights=[{"weighted_rater": "a", "rater_weight": 0.3}])
+    alone, among = (
+        by(
+            each_engine.run(("alone", policy, which), lambda which=which: labels(which)),
+            "request_id",
+        )
+        for which in (True, False)
+    )
+    assert len(among) > 100
+    assert difference(alone, among) == []
+    if policy == "rater_weighted":
+        assert "no_weight" in {row["label_reason"] for row in alone.values()}
 
 
 @pytest.mark.parametrize(

@@ -99,6 +99,52 @@ def test_a_policy_that_is_compared_is_the_one_that_a_build_applies(fitted: Folde
         assert (told[policy]["n_tie"], told[policy]["share_tie"]) == (ties, ties / len(rows))
 
 
+@pytest.mark.parametrize("credit", ["last", "uniform"])
+def test_policies_count_what_compared_lists(tmp_path: Path, credit: str) -> None:
+    """Some inferences have one event, some several; some events are shared among inferences."""
+    rng = random.Random(7)
+    config = """
+        [inferences]
+        source = "logs"
+        [feedback]
+        source = "events"
+        [feedback.signals.thumb]
+        kind = "binary"
+        [attribution]
+        credit = "{credit}"
+        """
+    folder = Folder.make(tmp_path / "p", config.format(credit=credit), events=0)
+    folder.write("logs/a.jsonl", lines(inference(n, trace_id=f"t{n // 4}") for n in range(200)))
+    rows = []
+    for n in range(400):
+        place = rng.randrange(160)
+        row = event(place, feedback_id=f"e{n}", rater_id=f"a{n % 3}", value=rng.randrange(2))
+        row["ts"] += 300 + rng.randrange(3)
+        if n % 8 == 0:
+            row |= {"request_id": None, "trace_id": f"t{place // 4}", "scope": "trace"}
+        if n % 50 == 1:
+            row |= {"value": None, "retracts": f"e{n - 1}"}
+        rows.append(row)
+    folder.write("events/a.jsonl", lines(rows))
+    folder.build()
+    project = workbench.open(folder.path)
+    shared = folder.ask("SELECT count(*) FROM credits WHERE weight < 1")[0][0]
+    assert (shared > 0) == (credit == "uniform")
+    several = folder.ask("SELECT n_events > 1, count(*) FROM enriched_inferences GROUP BY 1")
+    assert all(n > 20 for more, n in several if more is not None)
+    for told in project.policies():
+        if told["reason"]:
+            continue
+        listed = compared(project.current, project.project, told["policy"])
+        rows = project.current.execute(listed).to_pylist()
+        assert told["n"] == len(rows) > 100
+        assert told["n_labelled"] == sum(row["other_label"] is not None for row in rows)
+        assert told["n_changed"] == sum(row["label"] != row["other_label"] for row in rows)
+        assert told["n_tie"] == sum(row["other_reason"] == "tie" for row in rows)
+        rewards = [row["other_reward"] for row in rows if row["other_reward"] is not None]
+        assert told["reward_mean"] == pytest.approx(sum(rewards) / len(rewards), rel=1e-12)
+
+
 def test_weights_find_who_is_right_and_give_better_labels(fitted: Folder) -> None:
     project = workbench.open(fitted.path)
     (made,) = project.artefacts()

@@ -10,6 +10,7 @@ import ibis.expr.types as ir
 
 from workbench import artefacts, formulas, labels
 from workbench.configuration import LABEL_POLICIES
+from workbench.formulas import canonical
 from workbench.project import Project
 from workbench.query import Build
 from workbench.scratch import Scratch, held_table, scratch
@@ -61,11 +62,7 @@ def _deciding(project: Project) -> dict[str, Any]:
 
 
 def resolved(
-    build: Build,
-    project: Project,
-    policy: str,
-    weights: Mapping[str, Any] | None = None,
-    events: ir.Table | None = None,
+    build: Build, project: Project, policy: str, weights: Mapping[str, Any] | None = None
 ) -> ir.Table:
     """The labels of a build under another policy; all else is as the project says.
 
@@ -77,26 +74,31 @@ def resolved(
         One of `LABEL_POLICIES`.
     weights
         State of an artefact of kind ``raters``, for ``rater_weighted``.
-    events
-        What `judged` gives, where it is held.
     """
-    as_of = build.manifest["as_of"]
-    given: dict[str, Any] = {}
-    if weights is not None:
-        # It brings all that builds with it, which the first page of the dashboard does without.
-        from workbench.build.artefacts import weights_query
-
-        given["rater_weights"] = build.query_table(weights_query(weights))
-        given["other_weight"] = weights["other"]
-    return labels.resolve(
-        judged(build) if events is None else events,
-        build.table("inferences", narrow=True),
-        policy=policy,
-        maturity=project.maturity,
-        as_of=None if as_of is None else ibis.timestamp(as_of).cast("timestamp('UTC')"),
-        **_deciding(project),
-        **given,
+    rows = labels.deciding(
+        judged(build), build.table("inferences", narrow=True), **_ripe(build, project)
     )
+    return labels.decided(rows, policy, **_weights(build, weights))
+
+
+def _ripe(build: Build, project: Project) -> dict[str, Any]:
+    as_of = build.manifest["as_of"]
+    return _deciding(project) | {
+        "maturity": project.maturity,
+        "as_of": None if as_of is None else ibis.timestamp(as_of).cast("timestamp('UTC')"),
+    }
+
+
+def _weights(build: Build, weights: Mapping[str, Any] | None) -> dict[str, Any]:
+    if weights is None:
+        return {}
+    # It brings all that builds with it, which the first page of the dashboard does without.
+    from workbench.build.artefacts import weights_query
+
+    return {
+        "rater_weights": build.query_table(weights_query(weights)),
+        "other_weight": weights["other"],
+    }
 
 
 def pinned_weights(project: Project) -> Mapping[str, Any] | None:
@@ -106,10 +108,8 @@ def pinned_weights(project: Project) -> Mapping[str, Any] | None:
     return None if identity is None else artefacts.load(place, identity).state
 
 
-def compared(
-    build: Build, project: Project, policy: str, events: ir.Table | None = None
-) -> ir.Table:
-    """The labels of a build beside those under another policy; `events` as in `resolved`.
+def compared(build: Build, project: Project, policy: str) -> ir.Table:
+    """The labels of a build beside those under another policy.
 
     Returns
     -------
@@ -118,7 +118,7 @@ def compared(
         ``other_reward`` under the policy; ``changed``: whether the label is another one.
     """
     weights = pinned_weights(project) if policy == "rater_weighted" else None
-    other = resolved(build, project, policy, weights, events).select(
+    other = resolved(build, project, policy, weights).select(
         other_id="request_id", other_label="label", other_reason="label_reason",
         other_reward="reward",
     )  # fmt: skip
@@ -145,16 +145,78 @@ def policies(build: Build, project: Project) -> list[dict[str, Any]]:
         ``reason``: ``no_weights`` where no artefact ``raters`` is pinned.
     """
     found = []
-    with scratch(build, build.sql_of(judged(build))) as rows:
+    with scratch(build, build.sql_of(_held(build, project))) as rows:
         events = held_table(rows)
         for policy in LABEL_POLICIES:
             row: dict[str, Any] = dict.fromkeys(_COLUMNS)
-            if policy == "rater_weighted" and pinned_weights(project) is None:
+            weights = pinned_weights(project) if policy == "rater_weighted" else None
+            if policy == "rater_weighted" and weights is None:
                 row["reason"] = "no_weights"
             else:
-                row |= _sums(rows, compared(build, project, policy, events))
+                row |= _sums(rows, _beside(events, policy, _weights(build, weights)))
             found.append(row | {"policy": policy, "configured": policy == project.policy})
     return found
+
+
+_READ = ("feedback_id", "request_id", "name", "rater_id", "ts", "weight", "reward", "class")
+
+
+def _held(build: Build, project: Project) -> ir.Table:
+    """The deciding events of labelled inferences, by the number of the inference.
+
+    Returns
+    -------
+    ir.Table
+        What `labels.decided` takes; ``now``, the label in the build; ``alone``: whether no other
+        event is known of the inference.
+    """
+    inferences = build.table("inferences", narrow=True)
+    if not build.once("shared credits", lambda: _has_shares(build)):
+        events = _whole(build)
+        rows = labels.deciding(events, **_ripe(build, project))
+    else:
+        rows = labels.deciding(judged(build), inferences, **_ripe(build, project))
+        facts = build.table("enriched_inferences", narrow=True)
+        facts = facts.select("label", "n_events", "n_feedback", of="row_id", __id="request_id")
+        rows = rows.inner_join(facts, rows["request_id"] == facts["__id"])
+        rows = rows.mutate(request_id=rows["of"])
+    rows = rows.filter(rows["n_feedback"] > 0)
+    return rows.select(*_READ, "__delay", now="label", alone=rows["n_events"] == 1)
+
+
+def _has_shares(build: Build) -> bool:
+    """Whether an event is credited to several inferences."""
+    credits = build.table("credits", narrow=True)
+    return bool(build.execute(credits.filter(credits.weight != 1.0).limit(1)).num_rows)
+
+
+def _whole(build: Build) -> ir.Table:
+    """What `judged` says where each event is credited to one inference: that of its row.
+
+    It needs no join, and has the label of the build beside it.
+    """
+    rows = build.table("enriched_feedback", narrow=True)
+    named = ibis.ifelse(rows.kind == "label", canonical(rows.value), ibis.null("string"))
+    return rows.select(
+        "feedback_id", "name", "kind", "rater_id", "reward", "retracted", "label", "n_events",
+        "n_feedback", request_id="row_id", ts="feedback_ts", weight=ibis.literal(1.0), __ts="ts",
+        **{"class": named},
+    )  # fmt: skip
+
+
+def _beside(events: ir.Table, policy: str, weights: Mapping[str, Any]) -> ir.Table:
+    """As `compared`, of what `_held` gives; without the rewards of the build."""
+    parts = (
+        labels.decided(
+            events.filter(events.alone == alone), policy, **weights, alone=alone, kept=("now",)
+        )
+        for alone in (True, False)
+    )
+    both = ibis.union(*parts).select(
+        "request_id", label="now", other_label="label", other_reason="label_reason",
+        other_reward="reward",
+    )  # fmt: skip
+    return both.mutate(changed=~both.label.identical_to(both.other_label))
 
 
 _COLUMNS = (
