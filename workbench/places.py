@@ -41,10 +41,10 @@ def among(ids: str) -> str:
     return f"SELECT row_id FROM build.narrow.places WHERE place IN ({named})"
 
 
-def find(cursor: duckdb.DuckDBPyConnection, request_id: str) -> list[int]:
-    """Numbers of rows, among them that of an id if it is there; very few others have its place."""
+def find(cursor: duckdb.DuckDBPyConnection, *request_ids: str) -> list[int]:
+    """Numbers of rows, among them those of the ids that are there; very few others have a place."""
+    places = ", ".join(_of(f"${n}::VARCHAR") for n in range(1, len(request_ids) + 1))
     found = cursor.execute(
-        f"SELECT row_id FROM narrow.places WHERE place = {_of('$1::VARCHAR')}",
-        [request_id],
+        f"SELECT row_id FROM narrow.places WHERE place IN ({places})", [*request_ids]
     ).fetchall()
     return [number for (number,) in found]

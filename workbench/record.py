@@ -20,23 +20,68 @@ from workbench.query import Build
 def record(build: Build, request_id: str) -> dict[str, Any] | None:
     """The row of an inference in ``enriched_inferences``, whole; None if there is no such one.
 
-    The narrow tables are read by number, and of the lake one row group; a row that stayed in its
-    own file is searched for.
+    The narrow tables are read by number, and of the lake one row group.
     """
     own = {*build.manifest["files"]}
     every = build.manifest.get("lake", {}).get("inferences", ())
     files = [str(build.root / name) for name in every if name in own]
-    found = _in_lake(build, files, request_id) if files and _has_places(build) else None
+    found = _in_lake(build, files, request_id) if files and _has(build, "places") else None
     if found is not None:
         return found
-    rows = build.arrow(f"FROM {RELATION} WHERE request_id = $id", {"id": request_id}).to_pylist()
+    rows = build.arrow(f"FROM {among(build, [request_id])}").to_pylist()
     return rows[0] if rows else None
 
 
-def _has_places(build: Build) -> bool:
-    """Whether the build was made by a version that keeps them."""
+def among(build: Build, request_ids: Sequence[str]) -> str:
+    """SQL relation of the rows of ``enriched_inferences`` with some ids, for few of them.
+
+    Of rows that stayed in their own files, those files alone are read, from the first of the rows
+    to the last: by what the view joins them, each row of all files would be looked at.
+    """
+    listed = ", ".join(map(engine.literal, request_ids)) or "NULL"
+    places = _places_in_files(build, request_ids)
+    if not places:
+        return f"(FROM {RELATION} WHERE request_id IN ({listed}))"
+    numbers = ", ".join(str(row_id) for row_id, _, _ in places)
+    rows = [row for _, _, row in places]
+    parts = ", ".join(str(part) for part in sorted({part for _, part, _ in places}))
+    columns = ", ".join(
+        f"{'w' if name in WIDE_COLUMNS else 'n'}.{engine.identifier(name)}"
+        for name in build.columns(RELATION)
+    )
+    return (
+        f"(SELECT {columns} FROM (FROM narrow.{RELATION} WHERE row_id IN ({numbers}) "
+        f"AND request_id IN ({listed})) n JOIN (FROM narrow.payload WHERE part IN ({parts}) "
+        f"AND source_row BETWEEN {min(rows)} AND {max(rows)}) w ON n.row_id = w.row_id)"
+    )
+
+
+def _places_in_files(build: Build, request_ids: Sequence[str]) -> list[tuple[int, int, int]]:
+    """Number, place of the file and row in it, of rows with the ids; none if any is elsewhere."""
+    pins = build.manifest.get("in_place") or ()
+    # A path is from the state folder, a file's name from that of the project.
+    parts = {str(pin["path"]).removeprefix("../"): part for part, pin in enumerate(pins)}
+    if not (parts and request_ids and _has(build, "payload") and _has(build, "places")):
+        return []
+    cursor = build.cursor()
     try:
-        build.columns("places", narrow=True)
+        numbers = ", ".join(map(str, places.find(cursor, *request_ids))) or "NULL"
+        found = cursor.execute(
+            "SELECT row_id, source_file, source_row FROM narrow.inferences "
+            f"WHERE row_id IN ({numbers})"
+        ).to_arrow_table()
+    finally:
+        cursor.close()
+    rows = [(row["row_id"], parts.get(row["source_file"]), row["source_row"])
+            for row in found.to_pylist()]  # fmt: skip
+    known = [(row_id, part, row) for row_id, part, row in rows if part is not None]
+    return known if len(known) == len(rows) else []
+
+
+def _has(build: Build, relation: str) -> bool:
+    """Whether the build has a narrow relation: one of an earlier version may lack it."""
+    try:
+        build.columns(relation, narrow=True)
     except NotFoundError:
         return False
     return True

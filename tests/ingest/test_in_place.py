@@ -15,6 +15,7 @@ from deltalake import DeltaTable, write_deltalake
 import workbench
 from workbench.errors import ConfigError, DataError
 from workbench.forget import forget
+from workbench.record import among, record
 
 _RELATIONS = (
     "inferences", "feedback", "attribution", "labels", "credits", "enriched_feedback",
@@ -209,3 +210,31 @@ def test_what_cannot_stay_is_said(tmp_path: Path, config: str, message: str) -> 
     (tmp_path / "workbench.toml").write_text(config)
     with pytest.raises(ConfigError, match=message):
         workbench.open(tmp_path)
+
+
+@pytest.mark.parametrize("storage", ["copy", "in_place"])
+def test_rows_with_some_ids_are_those_of_the_view(tmp_path: Path, storage: str) -> None:
+    project = _project(tmp_path / "p", storage)
+    for day in (0, 1):
+        _log(tmp_path / "p" / "logs" / f"{day}.parquet", day)
+    project.build()
+    # The next one refreshes the last, which has the view already.
+    _log(tmp_path / "p" / "logs" / "2.parquet", 2, rows=30)
+    project.build()
+    build = project.current
+    for ids in (
+        ["r0-3"],
+        ["r0-3", "r0-59", "r0-0"],
+        ["r2-29", "r0-0", "r1-8", "r1-9"],
+        ["r1-5", "nobody", "r2-1"],
+        ["nobody", "' OR true --"],
+        [],
+    ):
+        found = build.arrow(f"FROM {among(build, ids)}")
+        whole = build.arrow("FROM enriched_inferences WHERE list_contains($1, request_id)", [ids])
+        assert found.schema == whole.schema
+        assert sorted(found.to_pylist(), key=repr) == sorted(whole.to_pylist(), key=repr)
+    assert ("narrow.payload" in among(build, ["r0-3"])) == (storage == "in_place")
+    assert record(build, "r2-29") == build.arrow(
+        "FROM enriched_inferences WHERE request_id = 'r2-29'"
+    ).to_pylist()[0]  # fmt: skip

@@ -301,8 +301,8 @@ def _keep(run: Refresh) -> None:
 def clear(connection: duckdb.DuckDBPyConnection) -> None:
     """Remove from the build what is made at the end: its views and macros, and what is counted."""
     kept = connection.execute(
-        "SELECT 'VIEW main.' || view_name FROM duckdb_views() WHERE NOT internal "
-        "AND database_name = 'build' AND schema_name = 'main' UNION "
+        "SELECT 'VIEW ' || schema_name || '.' || view_name FROM duckdb_views() WHERE NOT internal "
+        "AND database_name = 'build' AND schema_name IN ('main', 'narrow') UNION "
         "SELECT 'MACRO TABLE main.' || function_name FROM duckdb_functions() WHERE NOT internal "
         "AND database_name = 'build' AND schema_name = 'main'"
     ).fetchall()

@@ -98,8 +98,8 @@ def with_rows_in_place(
     return replace(table, columns=columns, in_place=found.relation, pins=found.pins)
 
 
-def contract_relation(project: Project, table: LakeTable) -> str:
-    """A lake table with the columns of the contract, and `PRIVATE` ones; empty if need be."""
+def contract_relation(project: Project, table: LakeTable, also: Sequence[str] = ()) -> str:
+    """A lake table with the contract's columns, `PRIVATE` ones and `also`; empty if need be."""
     if table.empty:
         # A table whose rows were all erased has columns and no file.
         table = replace(table, columns=())
@@ -115,7 +115,7 @@ def contract_relation(project: Project, table: LakeTable) -> str:
         if table.name == "inferences":
             dtype = {"flags": "VARCHAR[]", "source_row": "BIGINT"}.get(extra, "VARCHAR")
             selected.append(extra if extra in table.columns else f"NULL::{dtype} AS {extra}")
-    listed = ", ".join(selected)
+    listed = ", ".join([*selected, *also])
     if table.empty:
         return f"(SELECT {listed} WHERE false)"
     return f"(SELECT {listed} FROM {table.relation})"

@@ -10,6 +10,7 @@ from workbench import contract, engine, pieces
 from workbench.build.events import WIDE_FEEDBACK, live
 from workbench.build.sources import LakeTable, contract_relation
 from workbench.engine import identifier, literal
+from workbench.importers import PART
 from workbench.project import Project
 
 
@@ -20,7 +21,7 @@ def create(
     feedback: LakeTable,
     quarantine: LakeTable,
 ) -> None:
-    """Create every view of schema ``main``, with the contract's comments."""
+    """Create every view, with the contract's comments."""
     lake_inferences = contract_relation(project, inferences)
     lake_feedback = contract_relation(project, feedback)
     listed = ", ".join(f"l.{identifier(n)}" for n in contract.table("inferences").columns)
@@ -49,6 +50,13 @@ def create(
         f"source_row, ingested_at FROM {_refused_rows(project, quarantine)} "
         "UNION ALL SELECT * EXCLUDE (id) FROM narrow.refused"
     )
+    if inferences.in_place is not None:
+        # Without the id of their file and their row in it, all rows are read for one.
+        connection.execute(
+            f"CREATE VIEW narrow.payload AS SELECT row_id, {PART} AS part, source_row, "
+            f"{', '.join(contract.WIDE_COLUMNS)} "
+            f"FROM {contract_relation(project, inferences, also=(PART,))}"
+        )
     _enriched_inferences(connection, lake_inferences)
     _enriched_feedback(connection, lake_inferences, lake_feedback)
     _enriched_steps(connection, lake_inferences)

@@ -36,8 +36,8 @@ class InPlace:
     Attributes
     ----------
     relation
-        SQL of the rows, with the columns that the lake table would have; reads the variable
-        ``root``.
+        SQL of the rows, with the columns that the lake table would have, and `PART`: the place of
+        their file among `files`, by which it alone is read. Reads the variable ``root``.
     columns
         Names of these columns.
     files
@@ -139,7 +139,7 @@ def rows(
     conditions = _left_out(project, kept, records, quarantine)
     relation = (
         f"(SELECT v.first + c.{ROW} AS row_id, v.ingest_id, v.name AS source_file, "
-        f"c.{ROW} AS source_row{listed} FROM ({checked}) c "
+        f"c.{ROW} AS source_row, c.{PART}{listed} FROM ({checked}) c "
         f"JOIN (VALUES {places}) v(part, ingest_id, first, name) ON c.{PART} = v.part{conditions})"
     )
     return InPlace(
@@ -180,7 +180,9 @@ def _staged(connection: duckdb.DuckDBPyConnection, files: Sequence[str]) -> Stag
     types.pop("__file")
     listed = "".join(f", s.{identifier(name)}" for name in types)
     columns = typed_columns(types)
-    place = "0" if len(files) == 1 else f"list_position({paths}, s.__file) - 1"
+    # A name with signs that match several files is not in its own place among those that are read.
+    plain = not any(sign in name for name in files for sign in "*?[")
+    place = "s.file_index" if plain else f"list_position({paths}, s.__file) - 1"
     return Staged(
         relation=f"(SELECT {place} AS {PART}, s.file_row_number + 1 AS {ROW}, "
         f"NULL::VARCHAR AS {RAW}{listed} FROM {source} s)",

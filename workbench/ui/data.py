@@ -26,6 +26,7 @@ from workbench.measure import RELATION as RELATION
 from workbench.measure import rows_query
 from workbench.metrics import metrics, parse_calls, queries_of
 from workbench.query import Build, open_build, read_manifest
+from workbench.record import among
 from workbench.record import record as found_record
 from workbench.reliability import reliability
 from workbench.state import measure_quick
@@ -262,22 +263,19 @@ def row_count(source: Build, chosen: Slice) -> int:
 def rows(source: Build, condition: str | None, limit: int) -> pa.Table:
     """Return the newest of the chosen rows, whole; columns without any value are left out."""
     newest = "ORDER BY ts DESC NULLS LAST, request_id"
-    ids = _ids(source, condition, f"{newest} LIMIT {int(limit)}")
-    table = source.arrow(
-        f"SELECT {', '.join(shown_columns(source))} FROM {RELATION} WHERE request_id IN ({ids}) "
-        f"{newest}"
-    )
+    found = among(source, _ids(source, condition, f"{newest} LIMIT {int(limit)}"))
+    table = source.arrow(f"SELECT {', '.join(shown_columns(source))} FROM {found} {newest}")
     kept = [name for name in table.column_names if table[name].null_count < max(table.num_rows, 1)]
     return table.select(kept or table.column_names)
 
 
-def _ids(source: Build, condition: str | None, which: str) -> str:
-    """SQL of the ids of some of the chosen rows, told without the wide columns of all."""
+def _ids(source: Build, condition: str | None, which: str) -> list[str]:
+    """Ids of some of the chosen rows, told without the wide columns of all."""
     rule = [source.expression(condition)] if condition else []
     relation = source.narrowest(RELATION, *rule)
     where = f" WHERE {rule[0]}" if rule else ""
     found = source.arrow(f"SELECT request_id FROM {relation}{where} {which}")["request_id"]
-    return ", ".join(map(engine.literal, found.to_pylist())) or "NULL"
+    return [str(request_id) for request_id in found.to_pylist()]
 
 
 def shown_columns(source: Build) -> list[str]:
@@ -292,7 +290,7 @@ def preview(source: Build, chosen: Slice, limit: int = 20) -> pa.Table:
     whole = chosen.relation == RELATION and chosen.limit is None
     if whole and not (chosen.sampler or chosen.columns):
         ids = _ids(source, chosen.where, f"LIMIT {int(limit)}")
-        return source.arrow(f"FROM {RELATION} WHERE request_id IN ({ids})")
+        return source.arrow(f"FROM {among(source, ids)}")
     return source.arrow(f"FROM (\n{chosen.sql(source)}\n) LIMIT {int(limit)}")
 
 
