@@ -86,13 +86,24 @@ def shared(feedback: ir.Table) -> ir.Table:
 
 def alone(feedback: ir.Table) -> ir.Table:
     """``n``: inferences with one of the `events` under a signal, which are not among `shared`."""
-    units = _units(events(feedback))
-    units = units.filter(units.n == 1)
+    said = events(feedback)
+    units = _units(_in_company(said))
+    units = units.filter(units.n == 1).select("name")
+    if "n_events" in said.columns:
+        units = units.union(said.filter(said.n_events == 1).select("name"))
     return units.group_by("name").agg(n=units.count())
+
+
+def _in_company(said: ir.Table) -> ir.Table:
+    """Some events without those whose inference is known to have no other."""
+    if "n_events" not in said.columns:
+        return said
+    return said.filter((said.n_events != 1).fill_null(True))
 
 
 def several(said: ir.Table) -> ir.Table:
     """Those of some events or `ratings` that are of an inference with several under one signal."""
+    said = _in_company(said)
     units = _units(said)
     return said.semi_join(units.filter(units.n > 1), ["name", "request_id"])
 

@@ -10,6 +10,7 @@ import pytest
 
 import workbench
 from tests.ingest.folder import Folder, event, inference, lines
+from workbench.agreement import alone, shared
 from workbench.configuration import LABEL_POLICIES
 from workbench.errors import ConfigError, DataError
 from workbench.raters import compared, resolved
@@ -28,6 +29,7 @@ policy = "{policy}"
 signals = ["thumb", "fix"]
 maturity = "1h"
 """
+NUMBER = ["n_events"]
 TRUTH = [n % 3 != 0 for n in range(300)]
 #: How often each rater is right; two that are wrong together outvote one that is right.
 RIGHT = {"good": 0.98, "better": 0.99, "coin": 0.5, "dice": 0.5, "lucky": 0.5}
@@ -99,9 +101,10 @@ def test_a_policy_that_is_compared_is_the_one_that_a_build_applies(fitted: Folde
         assert (told[policy]["n_tie"], told[policy]["share_tie"]) == (ties, ties / len(rows))
 
 
-@pytest.mark.parametrize("credit", ["last", "uniform"])
-def test_policies_count_what_compared_lists(tmp_path: Path, credit: str) -> None:
+@pytest.fixture(scope="module", params=["last", "uniform"])
+def credited(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Folder:
     """Some inferences have one event, some several; some events are shared among inferences."""
+    credit = request.param
     rng = random.Random(7)
     config = """
         [inferences]
@@ -113,7 +116,9 @@ def test_policies_count_what_compared_lists(tmp_path: Path, credit: str) -> None
         [attribution]
         credit = "{credit}"
         """
-    folder = Folder.make(tmp_path / "p", config.format(credit=credit), events=0)
+    folder = Folder.make(
+        tmp_path_factory.mktemp("credited") / "p", config.format(credit=credit), events=0
+    )
     folder.write("logs/a.jsonl", lines(inference(n, trace_id=f"t{n // 4}") for n in range(200)))
     rows = []
     for n in range(400):
@@ -127,9 +132,14 @@ def test_policies_count_what_compared_lists(tmp_path: Path, credit: str) -> None
         rows.append(row)
     folder.write("events/a.jsonl", lines(rows))
     folder.build()
-    project = workbench.open(folder.path)
     shared = folder.ask("SELECT count(*) FROM credits WHERE weight < 1")[0][0]
     assert (shared > 0) == (credit == "uniform")
+    return folder
+
+
+def test_policies_count_what_compared_lists(credited: Folder) -> None:
+    folder = credited
+    project = workbench.open(folder.path)
     several = folder.ask("SELECT n_events > 1, count(*) FROM enriched_inferences GROUP BY 1")
     assert all(n > 20 for more, n in several if more is not None)
     for told in project.policies():
@@ -143,6 +153,18 @@ def test_policies_count_what_compared_lists(tmp_path: Path, credit: str) -> None
         assert told["n_tie"] == sum(row["other_reason"] == "tie" for row in rows)
         rewards = [row["other_reward"] for row in rows if row["other_reward"] is not None]
         assert told["reward_mean"] == pytest.approx(sum(rewards) / len(rewards), rel=1e-12)
+
+
+def test_what_is_alone_is_told_by_the_number_of_events_as_by_counting(credited: Folder) -> None:
+    with workbench.open(credited.path).current as build:
+        rows = build.query_table("FROM narrow.enriched_feedback")
+        counted = rows.drop("n_events")
+        for of in (alone, shared):
+            found, expected = (
+                sorted(build.execute(of(some)).drop_columns(left_out).to_pylist(), key=repr)
+                for some, left_out in ((rows, NUMBER if of is shared else []), (counted, []))
+            )
+            assert found == expected != []
 
 
 def test_weights_find_who_is_right_and_give_better_labels(fitted: Folder) -> None:

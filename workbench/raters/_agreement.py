@@ -35,6 +35,7 @@ from workbench.scratch import Scratch, held_table, scratch
 RELATION = "enriched_feedback"
 READS = (
     "feedback_id", "request_id", "name", "kind", "value", "rater_id", "feedback_ts", "retracted",
+    "n_events",
 )  # fmt: skip
 ALPHAS = {level: f"krippendorff_alpha(level='{level}')" for level in LEVELS}
 NAMES = ("fleiss_kappa", "cohen_kappa", *ALPHAS.values())

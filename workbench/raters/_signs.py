@@ -12,7 +12,7 @@ from typing import Any
 import ibis
 import ibis.expr.types as ir
 
-from workbench.formulas import canonical, epoch_us, seconds_between
+from workbench.formulas import canonical, epoch_us
 from workbench.metrics import wilson_of
 
 KEY = ("name", "rater_id")
@@ -28,10 +28,28 @@ _STEPS_SECONDS = (86_400, 3_600, 60, 1)
 _FINEST = 1e-6
 
 
-def totals(events: ir.Table, least: int) -> ir.Table:
-    """``n``: events of each rater under each signal, at least `least`."""
-    counts = events.group_by(*KEY).agg(n=events.count())
-    return counts.filter(counts.n >= least)
+def times(events: ir.Table) -> ir.Table:
+    """When each rater said something under each signal; all other tables of times are made of it.
+
+    Returns
+    -------
+    ir.Table
+        ``n`` events; ``times`` of those that have one, in microseconds, rising; ``s86400`` and the
+        like: whether all of them are whole steps of so many seconds.
+    """
+    micros = epoch_us(events.feedback_ts)
+    fits = {
+        f"s{step}": (micros % (step * 1_000_000) == 0).fill_null(True).all()
+        for step in _STEPS_SECONDS
+    }
+    return events.group_by(*KEY).agg(
+        n=events.count(), times=micros.collect(where=micros.notnull()).sort(), **fits
+    )
+
+
+def totals(said: ir.Table, least: int) -> ir.Table:
+    """``n``: events of each rater under each signal, at least `least`; of `times`."""
+    return said.filter(said.n >= least).select(*KEY, "n")
 
 
 def values(events: ir.Table, chosen: ir.Table) -> ir.Table:
@@ -42,8 +60,12 @@ def values(events: ir.Table, chosen: ir.Table) -> ir.Table:
     ir.Table
         ``value``, ``n_value``, ``others`` (events of others), ``others_value`` (with that value).
     """
-    rows = events.mutate(said=canonical(events.value))
-    mine = rows.group_by(*KEY, "said").agg(n_value=rows.count())
+    # Equal texts are compared once, not for each event.
+    written = events.group_by(*KEY, "value").agg(n_value=events.count())
+    written = written.mutate(said=canonical(written.value))
+    # A sum of BIGINT is a HUGEINT, which Arrow has no integer for.
+    n = written.n_value.cast("float64").sum().cast("int64")
+    mine = written.group_by(*KEY, "said").agg(n_value=n)
     of_value = ibis.window(group_by=["name", "said"])
     of_name = ibis.window(group_by="name")
     of_rater = ibis.window(group_by=list(KEY))
@@ -66,8 +88,8 @@ def values(events: ir.Table, chosen: ir.Table) -> ir.Table:
     )
 
 
-def gaps(events: ir.Table, chosen: ir.Table, clock: ir.Table) -> ir.Table:
-    """Time from one event of a rater to the next.
+def gaps(said: ir.Table, least: int) -> ir.Table:
+    """Time from one event of a rater to the next, of `times`.
 
     Returns
     -------
@@ -75,16 +97,13 @@ def gaps(events: ir.Table, chosen: ir.Table, clock: ir.Table) -> ir.Table:
         ``median_gap`` in seconds, ``n_gaps`` that are no zero, ``n_equal`` of them within `EQUAL`
         of the median or a step of the clock, and that ``step``.
     """
-    rows = events.semi_join(chosen, list(KEY))
-    rows = rows.filter(rows.feedback_ts.notnull())
-    before = rows.feedback_ts.lag().over(
-        ibis.window(group_by=list(KEY), order_by=["feedback_ts", "feedback_id"])
-    )
-    rows = rows.mutate(gap=seconds_between(rows.feedback_ts, before))
+    rows = said.filter(said.n >= least)
+    rows = rows.select(*KEY, later=rows.times[1:].unnest(), earlier=_but_last(rows.times).unnest())
+    rows = rows.select(*KEY, gap=(rows.later - rows.earlier).cast("float64") / 1e6)
     rows = rows.filter(rows.gap > 0.0)
     medians = rows.group_by(*KEY).agg(median_gap=rows.gap.median())
     rows = rows.inner_join(medians, list(KEY))
-    rows = rows.inner_join(clock, "name")
+    rows = rows.inner_join(clocks(said), "name")
     near = (rows.gap - rows.median_gap).abs() <= rows.median_gap * EQUAL + rows.step
     return rows.group_by(*KEY).agg(
         median_gap=rows.median_gap.max(),
@@ -94,17 +113,17 @@ def gaps(events: ir.Table, chosen: ir.Table, clock: ir.Table) -> ir.Table:
     )
 
 
-def clocks(events: ir.Table) -> ir.Table:
+def _but_last(times: ir.ArrayValue) -> ir.ArrayValue:
+    return times[: ibis.greatest(times.length() - 1, 0)]
+
+
+def clocks(said: ir.Table) -> ir.Table:
     """``step``: the coarsest of day, hour, minute and second that all times of a signal keep to.
 
     A signal of one rater has no other clock to compare with, so the step is then the finest.
     """
-    micros = epoch_us(events.feedback_ts)
-    fits = {
-        f"s{step}": (micros % (step * 1_000_000) == 0).fill_null(True).all()
-        for step in _STEPS_SECONDS
-    }
-    facts = events.group_by("name").agg(raters=events.rater_id.nunique(), **fits)
+    fits = {f"s{step}": said[f"s{step}"].all() for step in _STEPS_SECONDS}
+    facts = said.group_by("name").agg(raters=said.count(), **fits)
     step = ibis.cases(
         (facts.raters < 2, _FINEST),
         *((facts[f"s{step}"], float(step)) for step in _STEPS_SECONDS),
@@ -113,11 +132,11 @@ def clocks(events: ir.Table) -> ir.Table:
     return facts.select("name", step=step)
 
 
-def minutes(events: ir.Table, chosen: ir.Table) -> ir.Table:
-    """``peak``: events of a rater in the busiest minute, and ``n_minutes`` with any."""
-    rows = events.semi_join(chosen, list(KEY))
-    rows = rows.filter(rows.feedback_ts.notnull())
-    rows = rows.mutate(minute=(epoch_us(rows.feedback_ts).cast("float64") / 6e7).floor())
+def minutes(said: ir.Table, least: int) -> ir.Table:
+    """``peak``: events of a rater in the busiest minute, and ``n_minutes`` with any; of `times`."""
+    rows = said.filter(said.n >= least)
+    rows = rows.select(*KEY, time=rows.times.unnest())
+    rows = rows.mutate(minute=(rows.time.cast("float64") / 6e7).floor())
     counts = rows.group_by(*KEY, "minute").agg(k=rows.count())
     return counts.group_by(*KEY).agg(peak=counts.k.max(), n_minutes=counts.count())
 

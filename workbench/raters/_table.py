@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import ibis.expr.types as ir
@@ -53,11 +54,21 @@ def raters(build: Build, where: str | None = None, least: int = 20) -> list[dict
     as this one (Bonferroni). Regular gaps must be more than half of all gaps; agreement is no
     better than chance where the interval of kappa reaches 0 and lies below the kappa of the others.
     """
+    if where and where.strip():
+        return _raters(build, where, least)
+    # Several pages ask it of all.
+    return list(build.once(f"raters {least}", lambda: _raters(build, None, least)))
+
+
+def _raters(build: Build, where: str | None, least: int) -> list[dict[str, Any]]:
     facts: dict[tuple[str, str], dict[str, Any]] = {}
     rows = feedback(build, where)
     with scratch(build, build.sql_of(ratings(shared(rows)))) as held:
         together = held_table(held)
-        for table in _counts(rows, together, least):
+        said = _signs.times(events(rows))
+        held.connection.execute(f"CREATE TEMP TABLE said AS {build.sql_of(said)}")
+        said = held_table(replace(held, name="said"))
+        for table in _counts(rows, together, said, least):
             for row in held.run(table).to_pylist():
                 facts.setdefault((row["name"], row["rater_id"]), {}).update(row)
         reliability = _reliability(held, together)
@@ -71,17 +82,16 @@ def raters(build: Build, where: str | None = None, least: int = 20) -> list[dict
 def counts(build: Build, where: str | None = None, least: int = 20) -> list[ir.Table]:
     """What the engine counts for `raters`: a row per rater and signal in each table."""
     rows = feedback(build, where)
-    return _counts(rows, ratings(shared(rows)), least)
+    return _counts(rows, ratings(shared(rows)), _signs.times(events(rows)), least)
 
 
-def _counts(rows: ir.Table, together: ir.Table, least: int) -> list[ir.Table]:
-    said = events(rows)
+def _counts(rows: ir.Table, together: ir.Table, said: ir.Table, least: int) -> list[ir.Table]:
     chosen = _signs.totals(said, least)
     return [
         chosen,
-        _signs.values(said, chosen),
-        _signs.gaps(said, chosen, _signs.clocks(said)),
-        _signs.minutes(said, chosen),
+        _signs.values(events(rows), chosen),
+        _signs.gaps(said, least),
+        _signs.minutes(said, least),
         _signs.companions(together, chosen),
     ]
 
