@@ -11,6 +11,7 @@ import pytest
 from sklearn.isotonic import IsotonicRegression
 from sklearn.metrics import roc_auc_score
 
+from workbench.drift import _expected
 from workbench.drift._expected import MEASURES, expected
 from workbench.scratch import Scratch
 
@@ -107,3 +108,32 @@ def test_rows_without_a_score_or_a_decision_are_not_counted() -> None:
         for number in (0, 1, 2):
             assert after[name][number]["n"] == before[name][number]["n"]
             assert after[name][number]["value"] == pytest.approx(before[name][number]["value"])
+
+
+def test_equal_scores_count_as_such_across_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each score but the first has two decisions, so that the engine's batches end between them."""
+    rng = np.random.default_rng(5)
+    p = np.r_[0.0, np.repeat(np.arange(1, 5000) / 5000, 2)]
+    s = np.r_[False, np.tile([False, True], 4999)]
+    chunk = np.r_[np.zeros(4000, int), np.ones(len(p) - 4000, int)]
+    y = (rng.random(len(p)) < p).astype(float)
+    batches = []
+    add = _expected._add
+
+    def counting(found: Any, held: Any, *steps: Any) -> None:
+        batches.append(len(held["p"]))
+        add(found, held, *steps)
+
+    monkeypatch.setattr(_expected, "_add", counting)
+    whole = found_in(chunk, p, s, y)
+    assert len(batches) == 2
+    monkeypatch.setattr(_expected, "BATCH_ROWS", 1)
+    parts = found_in(chunk, p, s, y)
+    assert len(batches) > 5
+    assert any(n % 2 for n in batches[2:-1])
+    for name in MEASURES:
+        for number in (0, 1):
+            expected = {key: pytest.approx(v, rel=1e-12) for key, v in whole[name][number].items()}
+            assert parts[name][number] == expected
+    at = chunk == 1
+    assert parts["roc_auc"][1]["measured"] == pytest.approx(roc_auc_score(y[at], p[at]), rel=1e-12)

@@ -146,7 +146,7 @@ def test_chunks_lead_to_their_rows(build: Build, reference: str | None) -> None:
 def test_measured_accuracy_has_its_interval_beside_the_promise(
     build: Build, reference: str | None
 ) -> None:
-    rows = data_drift.promised(build, "week", reference, None)
+    rows = data_drift.promised(build, "week", reference, (), None)
     own = [row for row in rows if row["column"] == "expected_accuracy"]
     for row in own:
         (one,) = measure(build, ["accuracy"], where=data_drift.in_chunk(row, reference))

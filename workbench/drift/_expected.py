@@ -10,7 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from workbench.engine import BATCH_ROWS
 from workbench.scratch import Scratch
+
+Array = np.ndarray[Any, Any]
 
 MEASURES = ("accuracy", "precision", "recall", "roc_auc")
 
@@ -47,56 +50,82 @@ def expected(rows: Scratch, *, calibrate: bool = True) -> dict[str, dict[int, di
     negative with weight 1 - q, ordered by the score.
     """
     xs, ys = _calibration(rows) if calibrate else (np.array([0.0, 1.0]), np.array([0.0, 1.0]))
-    rows.connection.execute(
-        "CREATE OR REPLACE TEMP TABLE calibration AS SELECT *, "
-        "coalesce(lead(x) OVER (ORDER BY x), x) AS x1, "
-        "coalesce(lead(y) OVER (ORDER BY x), y) AS y1 "
-        "FROM (SELECT unnest($1::DOUBLE[]) AS x, unnest($2::DOUBLE[]) AS y)",
-        [xs.tolist(), ys.tolist()],
-    )
-    # One row for each score and decision; below the first step, the score of the first step.
-    found = rows.run(
-        f"""
-        WITH held AS (
-          SELECT *, greatest(p, {float(xs[0])!r}::DOUBLE) AS place,
-            CASE WHEN s THEN y ELSE k - y END AS hits
-          FROM (
-            SELECT chunk, cbpe_p AS p, cbpe_selected AS s, count(*) AS n, count(cbpe_y) AS k,
-              sum(cbpe_y) AS y
-            FROM {rows.name} WHERE cbpe_p IS NOT NULL AND cbpe_selected IS NOT NULL GROUP BY ALL
-          )
-        ), read AS (
-          SELECT held.*, CASE WHEN x1 > x
-            THEN c.y + (c.y1 - c.y) * ((least(place, x1) - x) / (x1 - x)) ELSE c.y END AS q
-          FROM held ASOF JOIN calibration c ON held.place >= c.x
-        ), curve AS (
-          SELECT *, sum(n * (1 - q)) OVER w AS upto, sum(n * (1 - q)) OVER e AS here,
-            sum(k - y) OVER w AS upto_y, sum(k - y) OVER e AS here_y
-          FROM read WINDOW w AS (PARTITION BY chunk ORDER BY p RANGE UNBOUNDED PRECEDING),
-            e AS (PARTITION BY chunk, p)
-        )
-        SELECT chunk, sum(n)::BIGINT AS n, sum(k)::BIGINT AS k,
-          sum(n * CASE WHEN s THEN q ELSE 1 - q END) AS good, sum(n * q) AS pos,
-          sum(n) FILTER (s) AS sel, sum(n * q) FILTER (s) AS tp,
-          sum(n * q * (upto - here / 2)) AS pairs,
-          sum(hits) AS good_y, sum(y) AS pos_y, sum(k) FILTER (s) AS sel_y,
-          sum(y) FILTER (s) AS tp_y, sum(y * (upto_y - here_y / 2)) AS pairs_y
-        FROM curve GROUP BY chunk ORDER BY chunk
-        """
-    ).to_pylist()
     result: dict[str, dict[int, dict[str, Any]]] = {name: {} for name in MEASURES}
-    for row in found:
-        promised = _measures(row, row["n"], "")
-        seen = _measures(row, row["k"], "_y")
+    for chunk, row in sorted(_sums(rows, xs, ys).items()):
+        n, k = int(row["n"]), int(row["n_y"])
+        promised, seen = _measures(row, n, ""), _measures(row, k, "_y")
         for name in MEASURES:
-            result[name][row["chunk"]] = {
-                "value": promised[name], "n": row["n"],
-                "measured": seen[name], "n_labelled": row["k"],
+            result[name][chunk] = {
+                "value": promised[name], "n": n,
+                "measured": seen[name], "n_labelled": k,
             }  # fmt: skip
     return result
 
 
-def _calibration(rows: Scratch) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+def _sums(rows: Scratch, xs: Array, ys: Array) -> dict[int, dict[str, float]]:
+    """What `_measures` takes of each chunk; the scores come in order, a batch at a time.
+
+    A window in the engine takes twice as long as all of this.
+    """
+    reader = rows.connection.execute(
+        "SELECT chunk, cbpe_p AS p, cbpe_selected AS s, count(*) AS n, count(cbpe_y) AS k, "
+        f"coalesce(sum(cbpe_y), 0) AS y FROM {rows.name} "
+        "WHERE cbpe_p IS NOT NULL AND cbpe_selected IS NOT NULL GROUP BY ALL ORDER BY chunk, p"
+    ).to_arrow_reader(BATCH_ROWS)
+    found: dict[int, dict[str, float]] = {}
+    rest: dict[str, Array] = {}
+    for batch in reader:
+        read = {
+            name: batch.column(name).to_numpy(zero_copy_only=False) for name in batch.schema.names
+        }
+        held = {name: np.concatenate([rest[name], read[name]]) if rest else read[name]
+                for name in read}  # fmt: skip
+        # The last score may go on in the next batch.
+        end = int(_starts(held)[-1])
+        _add(found, {name: column[:end] for name, column in held.items()}, xs, ys)
+        rest = {name: column[end:] for name, column in held.items()}
+    if rest:
+        _add(found, rest, xs, ys)
+    return found
+
+
+def _starts(held: dict[str, Array]) -> Array:
+    """Where another score or chunk begins."""
+    chunk, p = held["chunk"], held["p"]
+    other = (chunk[1:] != chunk[:-1]) | (p[1:] != p[:-1])
+    return np.concatenate([[0], np.flatnonzero(other) + 1])
+
+
+def _add(found: dict[int, dict[str, float]], held: dict[str, Array], xs: Array, ys: Array) -> None:
+    """Add the next scores, in order and whole, to the sums of their chunks."""
+    for chunk in np.unique(held["chunk"]):
+        mine = {name: column[held["chunk"] == chunk] for name, column in held.items()}
+        s, n, k, y = (mine[name].astype(np.float64) for name in ("s", "n", "k", "y"))
+        # Out of the range of the steps, it is the nearest one.
+        q = np.interp(mine["p"], xs, ys)
+        starts = _starts(mine)
+        sums = found.setdefault(int(chunk), dict.fromkeys(_SUMS, 0.0))
+        for ending, m, positive in (("", n, n * q), ("_y", k, y)):
+            # Of equal scores, half are ahead of the other half.
+            others = np.add.reduceat(m - positive, starts)
+            ahead = sums[f"below{ending}"] + np.cumsum(others) - others / 2
+            sums[f"pairs{ending}"] += float(np.add.reduceat(positive, starts) @ ahead)
+            sums[f"below{ending}"] += others.sum()
+            sums[f"n{ending}"] += m.sum()
+            sums[f"good{ending}"] += np.where(s == 1.0, positive, m - positive).sum()
+            sums[f"pos{ending}"] += positive.sum()
+            sums[f"sel{ending}"] += float(s @ m)
+            sums[f"tp{ending}"] += float(s @ positive)
+
+
+_SUMS = tuple(
+    f"{name}{ending}"
+    for name in ("n", "good", "pos", "sel", "tp", "pairs", "below")
+    for ending in ("", "_y")
+)
+
+
+def _calibration(rows: Scratch) -> tuple[Array, Array]:
     """Steps of the isotonic regression; the identity where the reference has no labels."""
     from sklearn.isotonic import IsotonicRegression
 

@@ -47,10 +47,18 @@ def followed(
 
 @cached
 def promised(
-    source: Build, every: str, reference: str | None, condition: str | None
+    source: Build,
+    every: str,
+    reference: str | None,
+    methods: Sequence[str],
+    condition: str | None,
 ) -> list[dict[str, Any]]:
-    """Expected performance by chunk, beside what labels say, with its interval where it has one."""
-    found = followed(source, ("expected",), every, reference, (), condition)
+    """Expected performance by chunk, beside what labels say, with its interval where it has one.
+
+    It is among what `followed` finds of all columns; without any score there is nothing.
+    """
+    every_column = followed(source, (), every, reference, methods, condition)
+    found = [row for row in every_column if row["method"] == "cbpe"]
     if every.strip().isdecimal() or not any(row["measured"] is not None for row in found):
         return found
     unit = every.strip().lower()

@@ -170,7 +170,7 @@ def _chart(source: Build, rows: Sequence[Row], chosen: Settings, condition: str 
 def promised(source: Build, chosen: Settings, condition: str | None) -> None:
     """Draw the performance that scores promise before labels are there."""
     st.header("Expected performance without labels")
-    rows = data_drift.promised(source, chosen.every, chosen.reference, condition)
+    rows = data_drift.promised(source, chosen.every, chosen.reference, chosen.methods, condition)
     measures = list(dict.fromkeys(row["column"] for row in rows))
     if not any(row["value"] is not None for row in rows):
         st.info(
