@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 
 import ibis
 import ibis.expr.datatypes as dt
@@ -111,6 +112,14 @@ def candidates(
     later
         Structs of what became known only after the inference.
     """
+    some = likely(table, execute, most, later=later)
+    return few_of(list(some), _n_values(table, execute, list(some)), most)
+
+
+def likely(
+    table: ir.Table, execute: Execute, most: int, *, later: Collection[str] = ()
+) -> dict[str, int]:
+    """Columns that the first rows do not rule out of `candidates`, with their values there."""
     names: list[str] = []
     for column, kind in table.schema().items():
         if column == "ts":
@@ -119,22 +128,29 @@ def candidates(
             names += [f"{column}.{field}" for field, of in kind.items() if _countable(of)]
         elif column in USUAL and _countable(kind):
             names.append(column)
-    if not names:
-        return []
-    # An hour has 24 values, which are few enough whatever the limit is.
-    limits = {name: max(most, 25) if name == HOUR else most for name in names}
     # To count all values of a column that has very many takes longer than all else here.
     some = _n_values(table.limit(_SOME), execute, names)
-    names = [name for name in names if some[name] <= limits[name]]
-    n = _n_values(table, execute, names)
-    return [name for name in names if 2 <= n[name] <= limits[name]][:_MOST_COLUMNS]
+    return {name: n for name, n in some.items() if n <= _limit(name, most)}
+
+
+def few_of(names: Sequence[str], n: Mapping[str, int], most: int) -> list[str]:
+    """Those of some columns with `n` values that are `candidates`."""
+    return [name for name in names if 2 <= n[name] <= _limit(name, most)][:_MOST_COLUMNS]
+
+
+def _limit(name: str, most: int) -> int:
+    # An hour has 24 values, which are few enough whatever the limit is.
+    return max(most, 25) if name == HOUR else most
 
 
 def _n_values(table: ir.Table, execute: Execute, names: Sequence[str]) -> dict[str, int]:
     """How many values each column has; that one is missing is a value."""
     if not names:
         return {}
-    read = {name: _read(table, name) for name in names}
+    return _counted(table, execute, {name: _read(table, name) for name in names})
+
+
+def _counted(table: ir.Table, execute: Execute, read: Mapping[str, ir.Value]) -> dict[str, int]:
     counts = execute(
         table.aggregate(
             **{f"n{i}": value.nunique() for i, value in enumerate(read.values())},
@@ -142,6 +158,38 @@ def _n_values(table: ir.Table, execute: Execute, names: Sequence[str]) -> dict[s
         )
     ).to_pylist()[0]
     return {name: counts[f"n{i}"] + bool(counts[f"none{i}"]) for i, name in enumerate(read)}
+
+
+@dataclass(frozen=True)
+class Cells:
+    """Inferences counted by all of some columns at once, of which all else can be added up.
+
+    Attributes
+    ----------
+    table
+        Their counts, with a column for each of `names`.
+    names
+        The columns.
+    """
+
+    table: ir.Table
+    names: Sequence[str]
+
+    @property
+    def places(self) -> dict[str, str]:
+        """The column of `table` that has the values of each name."""
+        return {name: f"part_{i}" for i, name in enumerate(self.names)}
+
+    def n_values(self, execute: Execute) -> dict[str, int]:
+        """How many values each column has; that one is missing is a value."""
+        read = {name: self.table[place] for name, place in self.places.items()}
+        return _counted(self.table, execute, read)
+
+
+def cells_of(table: ir.Table, names: Sequence[str]) -> Cells:
+    """Count inferences by columns of few values; `table` is that of `rates`."""
+    read = {f"part_{i}": _few(table, name) for i, name in enumerate(names)}
+    return Cells(_counts(table.select(**read, **heard(table)), list(read)), names)
 
 
 def rates(table: ir.Table, names: Sequence[str]) -> ir.Table:
@@ -163,17 +211,23 @@ def rates(table: ir.Table, names: Sequence[str]) -> ir.Table:
         crossed ones it is the word NULL.
     """
     parts = {name: name.split(CROSS) for name in names}
-    every = dict.fromkeys(part for of in parts.values() for part in of)
-    places = {part: f"part_{i}" for i, part in enumerate(every)}
-    read = {place: _few(table, part) for part, place in places.items()}
-    rows = table.select(**read, **heard(table))
+    every = list(dict.fromkeys(part for of in parts.values() for part in of))
     # Columns are crossed because each has few values: all pairs are added up from one pass.
-    together = _counts(rows, list(read)) if sum(len(of) > 1 for of in parts.values()) > 1 else None
+    if sum(len(of) > 1 for of in parts.values()) > 1:
+        return rates_of(cells_of(table, every), names)
+    return _rates({name: cells_of(table, of) for name, of in parts.items()})
+
+
+def rates_of(cells: Cells, names: Sequence[str]) -> ir.Table:
+    """`rates` of columns that are among those of `cells`."""
+    return _rates(dict.fromkeys(names, cells))
+
+
+def _rates(cells: Mapping[str, Cells]) -> ir.Table:
     found = []
-    for name, of in parts.items():
-        own = [places[part] for part in of]
-        counts = _counts(rows, own) if together is None else together
-        first, *others = (counts[place].cast("string") for place in own)
+    for name, of in cells.items():
+        counts = of.table
+        first, *others = (counts[of.places[part]].cast("string") for part in name.split(CROSS))
         value = first
         for other in others:
             value = value.fill_null("NULL") + AND + other.fill_null("NULL")

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import combinations
 from typing import Any
 
 import ibis.expr.types as ir
+import pyarrow as pa
 
 from workbench import response
 from workbench.configuration import load
@@ -16,6 +17,7 @@ from workbench.errors import DataError, suggest
 from workbench.measure import RELATION, rows_query
 from workbench.metrics import evaluate, metrics, parse_call, parse_calls
 from workbench.query import Build
+from workbench.scratch import held_table, scratch
 
 #: What is compared where nothing is named.
 HEADLINE = ("accuracy", "reward_mean", "brier_score", "ece")
@@ -26,6 +28,8 @@ LEAST_EFFECTIVE = 100.0
 _LEVELS, _CROSSED = 20, 5
 #: How often chance alone would show a pair of columns, over all pairs.
 _CHANCE = 1e-3
+#: Inferences are counted by all columns at once where that makes at most about so many cells.
+_MOST_CELLS = 100_000
 
 
 def rates(
@@ -75,26 +79,48 @@ def rates(
     condition = build.expression(where) if where and where.strip() else "true"
     relation = build.narrowest(RELATION, listed, condition)
     table = build.query_table(f"SELECT {listed} FROM {relation} WHERE {condition}")
-    names = list(columns) or response.candidates(table, build.execute, _LEVELS, later=later)
-    if not names:
-        return []
-    found = _by_column(build.execute(response.rates(table, names)).to_pylist())
-    if not columns:
-        strongest = sorted(found, key=lambda name: -_variance(found[name]))[:_CROSSED]
-        pairs = list(combinations([name for name in names if name in strongest], 2))
-        if pairs:
-            named = {response.CROSS.join(pair): pair for pair in pairs}
-            crossed = _by_column(build.execute(response.rates(table, list(named))).to_pylist())
-            for name, rows in crossed.items():
-                apart = [found[column] for column in named[name]]
-                if _interact(rows, apart) < _CHANCE / len(pairs):
-                    found[name] = rows
+    if columns:
+        found = _by_column(build.execute(response.rates(table, list(columns))).to_pylist())
+    else:
+        found = _of_all(build, table, later)
     spreads = {name: math.sqrt(_variance(rows)) for name, rows in found.items()}
     return [
         {**row, "spread": spreads[name]}
         for name in sorted(found, key=lambda name: (-spreads[name], name))
         for row in sorted(found[name], key=_by_rate)
     ]
+
+
+def _of_all(build: Build, table: ir.Table, later: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
+    """Rates by each candidate, and by the pairs of the strongest that say something new."""
+    some = response.likely(table, build.execute, _LEVELS, later=later)
+    if not some:
+        return {}
+    if math.prod(n or 1 for n in some.values()) > _MOST_CELLS:
+        names = response.candidates(table, build.execute, _LEVELS, later=later)
+        return _with_pairs(names, lambda of: build.execute(response.rates(table, of)))
+    cells = response.cells_of(table, list(some))
+    with scratch(build, build.sql_of(cells.table)) as held:
+        cells = response.Cells(held_table(held), cells.names)
+        names = response.few_of(cells.names, cells.n_values(held.run), _LEVELS)
+        return _with_pairs(names, lambda of: held.run(response.rates_of(cells, of)))
+
+
+def _with_pairs(
+    names: Sequence[str], rates: Callable[[Sequence[str]], pa.Table]
+) -> dict[str, list[dict[str, Any]]]:
+    if not names:
+        return {}
+    found = _by_column(rates(names).to_pylist())
+    strongest = sorted(found, key=lambda name: -_variance(found[name]))[:_CROSSED]
+    pairs = list(combinations([name for name in names if name in strongest], 2))
+    if pairs:
+        named = {response.CROSS.join(pair): pair for pair in pairs}
+        for name, rows in _by_column(rates(list(named)).to_pylist()).items():
+            apart = [found[column] for column in named[name]]
+            if _interact(rows, apart) < _CHANCE / len(pairs):
+                found[name] = rows
+    return found
 
 
 def _by_column(rows: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:

@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+import workbench
 from tests.cli.conftest import run
 from tests.ingest.folder import PLAIN, Folder, event, inference, lines
+from workbench import skew
 
 N = 4000
 #: Free users on mobile are less pleased, and seldom say so.
@@ -88,6 +90,21 @@ def test_rates_are_those_of_a_count_strongest_column_first(plain: Folder) -> Non
     assert set(columns[1:3]) == {"device", "features.tier"}
     # Chance alone separates the others, and their pairs say nothing.
     assert set(columns[3:]) == {"hour(ts)", "position", "model_version"}
+
+
+@pytest.mark.parametrize("where", [None, "tier = 'free'", "device = 'nowhere'"])
+def test_rates_do_not_depend_on_what_is_counted_at_once(
+    plain: Folder, monkeypatch: pytest.MonkeyPatch, where: str | None
+) -> None:
+    where = where and where.replace("tier", "features.tier")
+    with workbench.open(plain.path).current as build:
+        together = skew.rates(build, where=where)
+        monkeypatch.setattr(skew, "_MOST_CELLS", 0)
+        apart = skew.rates(build, where=where)
+    assert apart == together
+    assert bool(together) == (where is None or "nowhere" not in where)
+    crossed = {row["column_name"] for row in together if " x " in row["column_name"]}
+    assert crossed == ({"device x features.tier"} if where is None else set())
 
 
 def test_rates_of_named_columns(plain: Folder) -> None:
