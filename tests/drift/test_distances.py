@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from scipy.spatial.distance import jensenshannon
 from scipy.stats import chi2_contingency, ks_2samp, wasserstein_distance
 
+from workbench.drift._cells import by_edges
 from workbench.drift._columns import attribution_means
+from workbench.scratch import held_table
 
 from .held import distances, held
 
@@ -46,6 +48,28 @@ def flat(parts: list[np.ndarray[Any, Any]]) -> tuple[list[float], list[int]]:
 
 
 KINDS = ("normal", "skewed", "rounded", "scores")
+
+
+@pytest.mark.parametrize("n", [2, 3, 4, 9, 24])
+@pytest.mark.parametrize("ends", [False, True])
+def test_a_cell_is_that_of_looking_at_every_edge(n: int, ends: bool) -> None:
+    edges = [*np.linspace(0.0, 1.0, n)]
+    if ends:
+        edges = [-math.inf, *edges, math.inf]
+    near = [np.nextafter(edge, to) for edge in edges for to in (-math.inf, math.inf)]
+    values = [None, NAN, math.inf, -math.inf, -0.0, 0.3, -7.0, 7.0, *edges, *near]
+    with held([float(v) if v is not None else v for v in values], [*range(len(values))]) as rows:
+        cells = by_edges(rows, held_table(rows), "v", edges)
+    bins = len(edges) - 1
+    for value, counted in zip(values, cells.counts, strict=True):
+        if value is None or math.isnan(value):
+            expected = bins
+        elif value == edges[-1]:
+            expected = bins - 1
+        else:
+            inside = [i for i in range(bins) if edges[i] <= value < edges[i + 1]]
+            expected = inside[0] if inside else bins + 1
+        assert np.flatnonzero(counted).tolist() == [expected], value
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -73,15 +73,26 @@ def by_edges(rows: Scratch, table: ir.Table, name: str, edges: Sequence[float]) 
     0.09090909090909091 as a DECIMAL, which is another number.
     """
     value = table[name].cast("float64")
-    value = value.isnan().ifelse(ibis.null("float64"), value)
     exact = [ibis.literal(repr(float(edge))).cast("float64") for edge in edges]
-    # To group by texts takes several times as long. What is outside of all is 0.
-    place = ibis.cases(
-        (value.isnull(), ibis.null("int64")),
-        (value == exact[-1], len(edges) - 1),
-        *((value < edge, number) for number, edge in enumerate(exact)),
+    last = len(exact) - 1
+    # The engine takes NULL and NaN to be above all edges. What is outside of all is 0.
+    beyond = ibis.cases(
+        (value.isnull() | value.isnan(), ibis.null("int64")),
+        (value == exact[last], last),
         else_=0,
     )
+
+    def between(low: int, high: int) -> ir.IntegerValue:
+        """The number of the first edge that the value is below, found by halving."""
+        if low > last:
+            return beyond
+        if low == high:
+            return ibis.literal(low, "int64")
+        middle = (low + high) // 2
+        return ibis.ifelse(value < exact[middle], between(low, middle), between(middle + 1, high))
+
+    # To group by texts takes several times as long.
+    place = between(0, last + 1)
     return _count(rows, table, place, bins=len(edges) - 1)
 
 
