@@ -9,7 +9,7 @@ from workbench.drift import drift
 from workbench.query import Build
 from workbench.raters import raters
 from workbench.state import measure_quick
-from workbench.worst import GAP, Search, find_worst
+from workbench.worst import GAP, Search, find_several, find_worst
 
 #: Slices that a line names at most.
 _NAMED = 2
@@ -53,7 +53,8 @@ def findings(build: Build) -> list[str]:
         (quality, f"{quality} is worst"),
         (GAP, _FURTHEST),
     )
-    lines = [_slices(find_worst(build, name, limit=_NAMED), lead) for name, lead in asked]
+    searches = find_several(build, [name for name, _ in asked], limit=_NAMED)
+    lines = [_slices(found, lead) for found, (_, lead) in zip(searches, asked, strict=True)]
     return [
         *(f"{line[0].upper()}{line[1:]}." for line in lines if line),
         *filter(None, [_raters(build), _drift(build)]),

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -13,8 +14,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+import workbench
+from tests.ingest.folder import PLAIN, Folder, event, inference, lines
 from workbench.scratch import Scratch
-from workbench.worst import Search, search
+from workbench.worst import GAP, Search, find_several, find_worst, search
 from workbench.worst._attributes import attributes
 from workbench.worst._scan import scan, sizes
 
@@ -229,3 +232,38 @@ def test_the_order_of_rows_does_not_matter() -> None:
         [x[i] for i in order], a=[rows[i][0] for i in order], b=[rows[i][1] for i in order]
     )
     assert one == other
+
+
+def test_several_searches_at_once_find_what_each_finds(tmp_path: Path) -> None:
+    rng = np.random.default_rng(9)
+    folder = Folder.make(tmp_path / "p", PLAIN, events=0)
+    device, version = some(rng, "pqr", 3000), some(rng, "vw", 3000)
+    bad = np.array(
+        [one == "p" and other == "v" for one, other in zip(device, version, strict=True)]
+    )
+    late = rng.random(3000) * 1000
+    folder.write(
+        "logs/a.jsonl",
+        lines(
+            inference(n, device=device[n], model_version=version[n], score=0.75,
+                      latency_ms=late[n] if n % 7 else None)
+            for n in range(3000)
+        ),
+    )  # fmt: skip
+    answered = np.flatnonzero(rng.random(3000) < np.where(late > 900, 0.2, 0.6)).tolist()
+    right = rng.random(3000) < np.where(bad, 0.3, 0.8)
+    folder.write("events/a.jsonl", lines(event(n, value=int(right[n])) for n in answered))
+    folder.build()
+    with workbench.open(folder.path).current as build:
+        asked = ["label_coverage", "reward_mean", GAP, "accuracy"]
+        together = find_several(build, asked, limit=3)
+        apart = [find_worst(build, metric, limit=3) for metric in asked]
+    assert [found.n_slices for found in together] == [found.n_slices for found in apart]
+    assert [bool(found.rows) for found in together] == [True, True, True, False]
+    for found, expected in zip(together, apart, strict=True):
+        assert len(found.rows) == len(expected.rows)
+        for row, other in zip(found.rows, expected.rows, strict=True):
+            assert row == {
+                key: pytest.approx(v, rel=1e-9) if isinstance(v, float) else v
+                for key, v in other.items()
+            }

@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 from workbench.worst._statistics import benjamini_hochberg
-from workbench.worst._worst import ALPHA, GAP, LEAST_ROWS, Search, find_worst, search, worst_slices
+from workbench.worst._values import GAP
+from workbench.worst._worst import (
+    ALPHA,
+    LEAST_ROWS,
+    Search,
+    find_several,
+    find_worst,
+    search,
+    worst_slices,
+)
 
 __all__ = [
     "ALPHA",
@@ -11,6 +20,7 @@ __all__ = [
     "LEAST_ROWS",
     "Search",
     "benjamini_hochberg",
+    "find_several",
     "find_worst",
     "search",
     "worst_slices",

@@ -69,15 +69,24 @@ class Attribute:
         """
         last = len(self.values) or len(self.cuts) + 1
         if self.cuts:
-            steps = " ".join(
-                f"WHEN {self.held} < {cut} THEN {i}" for i, cut in enumerate(self.cuts)
-            )
-            missing = self.condition(last, self.held)
-            coded = f"CASE WHEN {missing} THEN {last} {steps} ELSE {len(self.cuts)} END"
+            coded = self._between(0, len(self.cuts))
         else:
             listed = ", ".join(map(_written, self.values))
             coded = f"coalesce(list_position([{listed}], {self.held}) - 1, {last})"
         return f"CAST({coded} AS UTINYINT)"
+
+    def _between(self, low: int, high: int) -> str:
+        """SQL of the range, found by halving those from `low` to `high`."""
+        if low < high:
+            middle = (low + high) // 2
+            below, above = self._between(low, middle), self._between(middle + 1, high)
+            return f"CASE WHEN {self.held} < {self.cuts[middle]} THEN {below} ELSE {above} END"
+        last = len(self.cuts)
+        if low < last:
+            return str(low)
+        # NULL and NaN are below no cut.
+        missing = self.condition(last + 1, self.held)
+        return f"CASE WHEN {missing} THEN {last + 1} ELSE {last} END"
 
     def is_null(self, code: int) -> bool:
         """Whether it is the code of NULL."""

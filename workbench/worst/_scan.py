@@ -15,8 +15,9 @@ from workbench.worst._statistics import Array, Sums
 
 Key = tuple[tuple[int, Any], ...]
 
-#: Sums of the rows with a value, by the codes of all of their attributes.
-CODED = "coded"
+#: Sums of the rows with a value, by the codes of all of their attributes; the same of each of
+#: several values.
+CODED, EVERY = "coded", "every_coded"
 _SUMS = ("n", "s", "ss")
 
 
@@ -44,7 +45,33 @@ class Scan:
     binary: bool
 
 
-def scan(rows: Scratch, attributes: Sequence[Attribute], least: int, *, moved: bool) -> Scan:
+def code(rows: Scratch, attributes: Sequence[Attribute], values: Sequence[str]) -> None:
+    """Sum up several columns of values by the codes of the attributes, for a `scan` of each.
+
+    To find the codes takes most of the time.
+    """
+    sums = [
+        f"{sql} AS {name}_{value}"
+        for value in values
+        for name, sql in {
+            **_sums_of(value), "is_binary": f"bool_and({value} IN (0, 1))"
+        }.items()
+    ]  # fmt: skip
+    names = [_held(i) for i in range(len(attributes))]
+    rows.connection.execute(
+        f"CREATE TEMP TABLE {EVERY} AS SELECT {', '.join([*names, *sums])} "
+        f"FROM (SELECT {', '.join([*values, *_codes(attributes)])} FROM {rows.name}) GROUP BY ALL"
+    )
+
+
+def scan(
+    rows: Scratch,
+    attributes: Sequence[Attribute],
+    least: int,
+    *,
+    moved: bool,
+    value: str | None = None,
+) -> Scan:
     """Sum up ``x`` by every value of each attribute and of each two, where there are enough rows.
 
     Parameters
@@ -57,6 +84,8 @@ def scan(rows: Scratch, attributes: Sequence[Attribute], least: int, *, moved: b
         Rows with a value that a slice must have.
     moved
         Whether it must have them in the reference as well.
+    value
+        One of the columns that `code` was given, in place of ``x``.
 
     Notes
     -----
@@ -66,14 +95,20 @@ def scan(rows: Scratch, attributes: Sequence[Attribute], least: int, *, moved: b
     places = range(len(attributes))
     sets = [(i,) for i in places] + list(combinations(places, 2))
     names = [_held(i) for i in places]
-    coded = [f"{a.code} AS {name}" for a, name in zip(attributes, names, strict=True)]
-    # Rows with the same codes are added up once, not once for each of their many slices.
-    rows.connection.execute(
-        f"CREATE OR REPLACE TEMP TABLE {CODED} AS SELECT "
-        f"{', '.join([*names, _sum_sql(moved=moved)])}, bool_and(x IN (0, 1)) AS is_binary "
-        f"FROM (SELECT {', '.join(['x', 'past', *coded])} FROM {rows.name} WHERE x IS NOT NULL) "
-        "GROUP BY ALL"
-    )
+    if value is not None:
+        own = [f"{name}_{value} AS {name}" for name in (*_SUMS, "is_binary")]
+        rows.connection.execute(
+            f"CREATE OR REPLACE TEMP VIEW {CODED} AS SELECT {', '.join([*names, *own])} "
+            f"FROM {EVERY} WHERE n_{value} > 0"
+        )
+    else:
+        # Rows with the same codes are added up once, not once for each of their many slices.
+        rows.connection.execute(
+            f"CREATE OR REPLACE TEMP TABLE {CODED} AS SELECT "
+            f"{', '.join([*names, _sum_sql(moved=moved)])}, bool_and(x IN (0, 1)) AS is_binary "
+            f"FROM (SELECT {', '.join(['x', 'past', *_codes(attributes)])} FROM {rows.name} "
+            "WHERE x IS NOT NULL) GROUP BY ALL"
+        )
     sums = _added_sql(moved=moved)
     (whole,) = rows.run(
         f"SELECT {sums}, coalesce(bool_and(is_binary), false) AS is_binary FROM {CODED}"
@@ -100,10 +135,22 @@ def scan(rows: Scratch, attributes: Sequence[Attribute], least: int, *, moved: b
     return Scan(slices, _sums(found, ""), _sums(found, "_before"), all_now, all_before, binary)
 
 
+def _codes(attributes: Sequence[Attribute]) -> list[str]:
+    return [f"{a.code} AS {_held(i)}" for i, a in enumerate(attributes)]
+
+
+def _sums_of(x: str) -> dict[str, str]:
+    """SQL of each of `_SUMS` of a column."""
+    return {
+        "n": f"count({x})",
+        "s": f"coalesce(sum({x}), 0)",
+        "ss": f"coalesce(sum({x} * {x}), 0)",
+    }
+
+
 def _sum_sql(*, moved: bool) -> str:
     if not moved:
-        sums = "coalesce(sum(x), 0) AS s, coalesce(sum(x * x), 0) AS ss"
-        return f"count(x) AS n, {sums}"
+        return ", ".join(f"{sql} AS {name}" for name, sql in _sums_of("x").items())
     parts = []
     for ending, which in (("", "NOT past"), ("_before", "past")):
         parts += [

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import ibis.expr.types as ir
 import numpy as np
 
-from workbench import formulas
-from workbench.engine import identifier, sql_of
+from workbench.engine import sql_of
 from workbench.errors import ConfigError, suggest
-from workbench.metrics import metrics
 from workbench.query import Build
 from workbench.scratch import Scratch, scratch
-from workbench.worst._attributes import MOST_VALUES, RELATION, Attribute, attributes, candidates
-from workbench.worst._scan import Key, Scan, overlaps, scan, sizes
+from workbench.worst._attributes import MOST_VALUES, Attribute, attributes, candidates
+from workbench.worst._scan import Key, Scan, code, overlaps, scan, sizes
 from workbench.worst._statistics import (
     Array,
     Difference,
@@ -25,6 +22,7 @@ from workbench.worst._statistics import (
     difference,
     p_value,
 )
+from workbench.worst._values import values_of
 
 #: The share of false slices among those that are named.
 ALPHA = 0.05
@@ -32,9 +30,6 @@ LEAST_ROWS = 50
 #: Slices that are held against each other for being the same trouble.
 _COMPARED = 60
 ORDERS = ("effect", "impact")
-
-GAP = "calibration_gap"
-"""Probability minus outcome: the one number here that is worse the further it is from 0."""
 
 
 @dataclass(frozen=True)
@@ -119,13 +114,10 @@ def find_worst(
     before it is left out: without the rows of the latter it would not be worse than the rest.
     """
     offered = candidates(build, columns)
-    table, direction, narrow = _values(build, metric, offered, where, reference)
+    table, (direction,), narrow = values_of(build, {"x": metric}, offered, where, reference)
     with scratch(build, sql_of(table), kind="VIEW" if narrow else "TABLE") as rows:
         held = {f"a{i}": name for i, name in enumerate(offered)}
-        if columns or where:
-            made_of = attributes(rows, held)
-        else:
-            made_of = build.once("attributes", lambda: attributes(rows, held))
+        made_of = attributes(rows, held) if columns or where else _usual(build, rows, held)
         unused = [name for name in offered if name not in {a.name for a in made_of}]
         if columns and unused:
             raise ConfigError(
@@ -138,51 +130,30 @@ def find_worst(
         )  # fmt: skip
 
 
-def _values(
-    build: Build, metric: str, offered: dict[str, str], where: str | None, reference: str | None
-) -> tuple[ir.Table, int, bool]:
-    """The rows, in which direction the value is bad (0 for away from 0), whether all is narrow."""
-    names = [*metrics.names(), GAP]
-    if metric not in names:
-        raise ConfigError(f"There is no metric called {metric!r}.", suggest(metric, names))
-    known = metrics.get(metric) if metric in metrics.names() else None
-    row = known.expr if known is not None else None
-    if metric != GAP and row is None:
-        raise ConfigError(
-            f"{metric} is no mean over rows, so slices cannot be searched for it.",
-            f"Use accuracy, reward_mean, label_coverage or {GAP}.",
-        )
-    needs = known.needs if known is not None else ("calibration_p", "calibration_y")
-    present = build.columns(RELATION)
-    condition = build.expression(where) if where and where.strip() else None
-    past = build.expression(reference) if reference and reference.strip() else "false"
-    wanted = sorted({*needs, "label", "reward"})
-    read = [identifier(name) for name in wanted if name in present]
-    source = build.narrowest(RELATION, *read, *offered.values(), past, *filter(None, [condition]))
-    listed = [
-        identifier(name) if name in present else f"NULL::DOUBLE AS {identifier(name)}"
-        for name in wanted
-    ]
-    listed += [f"{sql} AS a{i}" for i, sql in enumerate(offered.values())]
-    listed.append(f"coalesce({past}, false) AS past")
-    filtered = f" WHERE {condition}" if condition else ""
-    table = build.query_table(f"SELECT {', '.join(listed)} FROM {source}{filtered}")
-    table = table.mutate(labelled=table.label.notnull() | table.reward.notnull())
-    if known is not None and row is not None:
-        x: ir.Value = formulas.finite(row(table))
-        direction = {"higher": -1, "lower": 1, "none": 0}[known.better]
-    else:
-        p, y = (formulas.probability(table[f"calibration_{side}"]) for side in "py")
-        x, direction = p - y, 0
-    kept = [f"a{i}" for i in range(len(offered))]
-    numbers = {name: _number(table[name]) for name in kept}
-    rows = table.select("past", x=x.cast("float64"), **numbers)
-    return rows, direction, source.startswith("narrow.")
+def find_several(build: Build, metrics: Sequence[str], *, limit: int = 10) -> list[Search]:
+    """`find_worst` of each of several metrics over all rows, which are read once for all of them.
+
+    Parameters
+    ----------
+    build, metrics, limit
+        As in `find_worst`.
+    """
+    offered = candidates(build)
+    values = {f"x_{i}": metric for i, metric in enumerate(metrics)}
+    table, directions, narrow = values_of(build, values, offered, None, None)
+    with scratch(build, sql_of(table), kind="VIEW" if narrow else "TABLE") as rows:
+        made_of = _usual(build, rows, {f"a{i}": name for i, name in enumerate(offered)})
+        code(rows, made_of, [*values])
+        return [
+            search(rows, made_of, metric, direction, limit=limit, value=value)
+            for (value, metric), direction in zip(values.items(), directions, strict=True)
+        ]
 
 
-def _number(value: ir.Value) -> ir.Value:
-    # Ranges are cut by short decimals, and a DECIMAL has no NaN to ask for.
-    return value.cast("float64") if value.type().is_decimal() else value
+def _usual(build: Build, rows: Scratch, held: Mapping[str, str]) -> list[Attribute]:
+    """What slices of all rows are made of."""
+    found: list[Attribute] = build.once("attributes", lambda: attributes(rows, held))
+    return found
 
 
 def search(
@@ -195,6 +166,7 @@ def search(
     least_rows: int = LEAST_ROWS,
     limit: int = 10,
     order: str = "effect",
+    value: str | None = None,
 ) -> Search:
     """Search held rows with ``x``, ``past`` and attributes; see `find_worst`.
 
@@ -210,10 +182,12 @@ def search(
         1 where a greater mean is worse, -1 where a smaller one is, 0 where one further from 0 is.
     moved, least_rows, limit, order
         As in `find_worst`.
+    value
+        As in `workbench.worst._scan.scan`.
     """
     if order not in ORDERS:
         raise ConfigError(f"Slices cannot be ordered by {order!r}.", suggest(order, ORDERS))
-    seen = scan(rows, made_of, max(least_rows, 2), moved=moved)
+    seen = scan(rows, made_of, max(least_rows, 2), moved=moved, value=value)
     if not seen.slices:
         return Search([], 0)
     if moved:
