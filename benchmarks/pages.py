@@ -19,6 +19,7 @@ import hashlib
 import json
 import math
 import os
+import re
 import statistics
 import sys
 import tempfile
@@ -118,6 +119,11 @@ def rounded(value: Any) -> Any:
     return [rounded(one) for one in value] if isinstance(value, list) else value
 
 
+def plainly(sql: str) -> str:
+    """A query with its doubles to nine digits: some are answers to an earlier one."""
+    return re.sub(r"\d+\.\d{9,}(e-?\d+)?", lambda found: f"{float(found[0]):.9g}", sql)
+
+
 def visit(project: Path, request_id: str, watch: Watch) -> None:
     """Run every page, as it is when it is opened, with a filter, and where it shows more."""
     views: list[tuple[str, dict[str, str]]] = [(page, {}) for page in PAGES]
@@ -152,10 +158,12 @@ def rounds_of(project: Path, rounds: int) -> list[list[Asked]]:
         watch.asked = []
         visit(project, some["request_id"][0].as_py(), watch)
         found.append(watch.asked)
-        first, last = found[min(1, number)], found[-1]
-        if [(one.sql, one.rows) for one in last] != [(one.sql, one.rows) for one in first]:
-            differ = next((a.sql for a, b in zip(first, last, strict=False)
-                           if (a.sql, a.rows) != (b.sql, b.rows)), "fewer or more")  # fmt: skip
+        first, last = ([(plainly(one.sql), one.rows) for one in asked]
+                       for asked in (found[min(1, number)], found[-1]))  # fmt: skip
+        if last != first:
+            differ = next(
+                (a[0] for a, b in zip(first, last, strict=False) if a != b), "fewer or more"
+            )
             sys.exit(f"Round {number} asked something else or got another answer: {differ}")
     return found[1:] or found
 

@@ -65,10 +65,10 @@ def _places_in_files(build: Build, request_ids: Sequence[str]) -> list[tuple[int
         return []
     cursor = build.cursor()
     try:
-        numbers = ", ".join(map(str, places.find(cursor, *request_ids))) or "NULL"
+        numbers = ", ".join(map(str, sorted(places.find(cursor, *request_ids)))) or "NULL"
         found = cursor.execute(
             "SELECT row_id, source_file, source_row FROM narrow.inferences "
-            f"WHERE row_id IN ({numbers})"
+            f"WHERE row_id IN ({numbers}) ORDER BY row_id"
         ).to_arrow_table()
     finally:
         cursor.close()

@@ -172,3 +172,20 @@ def test_the_sql_of_a_metric_is_compiled_and_runs(build: Build) -> None:
     sql = data.compiled(build, ("accuracy", "ece"), "latency_ms > 0", ("model_version",))
     for one in sql.split(";\n\n"):
         assert build.arrow(one).num_rows >= 3
+
+
+def test_events_of_a_record_are_those_that_the_views_join(build: Build) -> None:
+    ids = build.arrow(
+        "SELECT request_id, count(*) AS n FROM credits GROUP BY 1 ORDER BY n DESC, 1 LIMIT 2"
+    ).to_pylist()
+    assert ids[0]["n"] > 1
+    for request_id in [*(row["request_id"] for row in ids), "nobody"]:
+        joined = build.arrow(
+            "SELECT f.* EXCLUDE (request_id), "
+            "a.* EXCLUDE (feedback_id, raw, source_file, source_row), c.weight "
+            "FROM credits c JOIN feedback f USING (feedback_id) "
+            "JOIN attribution a USING (feedback_id) WHERE c.request_id = $id "
+            "ORDER BY f.ts, f.feedback_id",
+            {"id": request_id},
+        )
+        assert data.events_of(build, request_id) == joined.to_pylist()

@@ -324,11 +324,16 @@ def context_ages(source: Build, request_id: str) -> dict[str, Any]:
 @cached
 def events_of(source: Build, request_id: str) -> list[dict[str, Any]]:
     """All feedback events that judge an inference, as they were read, with their attribution."""
+    found = source.arrow(
+        "SELECT feedback_id FROM narrow.credits WHERE request_id = $id", {"id": request_id}
+    )
+    # Named one by one, they are looked for in the lake; joined, all of it is read.
+    named = ", ".join(map(engine.literal, found["feedback_id"].to_pylist())) or "NULL"
     rows: list[dict[str, Any]] = source.arrow(
-        "SELECT f.* EXCLUDE (request_id), a.* EXCLUDE (feedback_id, raw, source_file, source_row), "
-        "c.weight FROM credits c JOIN feedback f USING (feedback_id) "
-        "JOIN attribution a USING (feedback_id) WHERE c.request_id = $id "
-        "ORDER BY f.ts, f.feedback_id",
+        "SELECT f.* EXCLUDE (request_id), a.* EXCLUDE (feedback_id), c.weight "
+        f"FROM narrow.credits c JOIN (FROM feedback WHERE feedback_id IN ({named})) f "
+        f"USING (feedback_id) JOIN (FROM narrow.attribution WHERE feedback_id IN ({named})) a "
+        "USING (feedback_id) WHERE c.request_id = $id ORDER BY f.ts, f.feedback_id",
         {"id": request_id},
     ).to_pylist()
     return rows
