@@ -17,7 +17,7 @@ import pytest
 import workbench
 from tests.ingest.folder import PLAIN, Folder, event, inference, lines
 from workbench.scratch import Scratch
-from workbench.worst import GAP, Search, find_several, find_worst, search
+from workbench.worst import GAP, Search, _attributes, find_several, find_worst, search
 from workbench.worst._attributes import attributes
 from workbench.worst._scan import scan, sizes
 
@@ -232,6 +232,41 @@ def test_the_order_of_rows_does_not_matter() -> None:
         [x[i] for i in order], a=[rows[i][0] for i in order], b=[rows[i][1] for i in order]
     )
     assert one == other
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 20, 99, 100, 101, 777, 5000])
+def test_quantiles_that_are_counted_are_those_of_the_engine(
+    n: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_attributes, "_MANY", 0)
+    rng = np.random.default_rng(n)
+    columns = {
+        "even": rng.random(n),
+        "rounded": np.round(rng.random(n) * 7),
+        "below": -rng.lognormal(0, 1, n),
+        "far": 1e15 + rng.integers(0, 1000, n),
+        "long": rng.lognormal(0, 6, n),
+        "same": np.full(n, 0.1),
+        "infinite": np.where(rng.random(n) < 0.5, np.inf, rng.random(n)),
+        "whole": rng.integers(-(2**62), 2**62, n),
+        "gaps": pa.array(np.where(rng.random(n) < 0.3, np.nan, rng.random(n)), from_pandas=True),
+    }
+    counted = set()
+    with held([1.0] * n, **columns) as rows:
+        for name in columns:
+            (facts,) = rows.run(
+                f"SELECT count({name}) AS n, min({name}) AS least, max({name}) AS most, "
+                "false AS has_nan FROM scratch"
+            ).to_pylist()
+            for share in (2.0, 0.1):
+                monkeypatch.setattr(_attributes, "_SORTED", share)
+                found = _attributes._counted_quantiles(rows, name, **facts) if facts["n"] else None
+                if found is not None:
+                    counted.add(name)
+                    cuts = f"SELECT quantile_disc({name}, {list(_attributes.CUTS)}) FROM scratch"
+                    assert found == rows.run(cuts)[0][0].as_py(), name
+    if n > 3:
+        assert counted == {*columns} - {"same", "infinite"}
 
 
 def test_several_searches_at_once_find_what_each_finds(tmp_path: Path) -> None:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 import re
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
+from fractions import Fraction
+from itertools import accumulate
 from typing import Any
 
 import ibis.expr.datatypes as dt
@@ -121,6 +124,9 @@ class Attribute:
 
 
 _SOME = 50_000
+#: From so many numbers on they are counted, in so many ranges of equal width, and at most this
+#: share of them is sorted.
+_MANY, _BINS, _SORTED = 100_000, 4000, 0.1
 
 #: Types of values that can be written down in a condition.
 _WRITTEN = (str, bool, int, float, Decimal, date)
@@ -234,12 +240,54 @@ def _ranges(rows: Scratch, name: str, held: str, dtype: str) -> Attribute:
         f"coalesce(bool_or(isnan({held})), false)" if dtype in ("DOUBLE", "FLOAT") else "false"
     )
     (found,) = rows.run(
-        f"SELECT quantile_disc({held}, {list(CUTS)}) AS cuts, min({held}) AS least, "
+        f"SELECT count({held}) AS n, min({held}) AS least, max({held}) AS most, "
         f"{has_nan} AS has_nan FROM {rows.name}"
     ).to_pylist()
-    return Attribute(
-        name, held, cuts=_cuts(found["cuts"] or [], found["least"]), has_nan=found["has_nan"]
+    if not found["n"]:
+        return Attribute(name, held, has_nan=found["has_nan"])
+    quantiles = _counted_quantiles(rows, held, **found)
+    if quantiles is None:
+        quantiles = rows.run(
+            f"SELECT quantile_disc({held}, {list(CUTS)}) AS cuts FROM {rows.name}"
+        )["cuts"][0].as_py()  # fmt: skip
+    return Attribute(name, held, cuts=_cuts(quantiles, found["least"]), has_nan=found["has_nan"])
+
+
+def _counted_quantiles(
+    rows: Scratch, held: str, n: int, least: Any, most: Any, has_nan: bool
+) -> list[Any] | None:
+    """``quantile_disc`` of `CUTS`; None where too many values lie close together.
+
+    Most values are counted and not sorted.
+    """
+    width = float(most) - float(least)
+    if n < _MANY or has_nan or not 0.0 < width < math.inf or math.isinf(_BINS / width):
+        return None
+    # The greater of two numbers is in no lower bin, however both are rounded.
+    place = (
+        f"CAST(floor(({held}::DOUBLE - ({float(least)!r}::DOUBLE)) "
+        f"* {_BINS / width!r}::DOUBLE) AS SMALLINT)"
     )
+    counted = rows.run(
+        f"SELECT {place} AS bin, count(*) AS n FROM {rows.name} "
+        f"WHERE {held} IS NOT NULL GROUP BY bin ORDER BY bin"
+    ).to_pydict()
+    ends = list(accumulate(counted["n"]))
+    ranks = [max(math.ceil(n * Fraction(str(cut))), 1) - 1 for cut in CUTS]
+    bins = [bisect_right(ends, rank) for rank in ranks]
+    if sum(counted["n"][i] for i in set(bins)) > n * _SORTED:
+        return None
+    among = ", ".join(str(counted["bin"][i]) for i in sorted(set(bins)))
+    sorted_values = rows.run(
+        f"SELECT {held} AS value FROM {rows.name} WHERE {place} IN ({among}) ORDER BY value"
+    )["value"]
+    starts: dict[int, int] = {}
+    before = 0
+    for i in sorted(set(bins)):
+        # The place of the bin among what was sorted, less that among all.
+        starts[i] = before - (ends[i] - counted["n"][i])
+        before += counted["n"][i]
+    return [sorted_values[rank + starts[i]].as_py() for rank, i in zip(ranks, bins, strict=True)]
 
 
 def _is_nan(value: Any) -> bool:
