@@ -444,9 +444,8 @@ def test_a_path_with_spaces_quotes_and_unicode(tmp_path: Path) -> None:
         f"request_id,ts,model_version,user_id,input\nr1,{START},v1,u1,two\n",
     )
     folder.build()
-    assert folder.ask('SELECT request_id, input, "user".tier FROM enriched_inferences') == [
-        ("r0", "one", "gold"), ("r1", "two", "gold"),
-    ]  # fmt: skip
+    query = 'SELECT request_id, input, "user".tier FROM enriched_inferences ORDER BY 1'
+    assert folder.ask(query) == [("r0", "one", "gold"), ("r1", "two", "gold")]
     target = folder.path / 'o\'ut "put".parquet'
     assert workbench.open(folder.path).export("enriched_feedback", target)["rows"] == 1
 
