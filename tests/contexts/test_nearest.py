@@ -23,7 +23,7 @@ import workbench as wb
 from tests.contexts.test_build import write
 from tests.soundness.tables import ENGINES, Row, Tables, at, by, difference
 from workbench import engine
-from workbench.contexts import Inputs, JoinSpec, _matrices, _search, contexts
+from workbench.contexts import Inputs, JoinSpec, _bounds, _matrices, _search, contexts
 from workbench.errors import ConfigError
 
 SCHEMA = {
@@ -307,18 +307,78 @@ def test_blocks_of_any_size_find_the_same_as_a_search_in_64_bits(
                 best.append((-one_score(query, vector, how), int(number)))
         expected.append(sorted(best)[:5])
     found = []
-    # One query at a time; several blocks, tiles and strides, none of them whole; all at once.
-    for cells, tile, stride in ((1, 2**14, 4), (700, 100, 24), (10**6, 2**14, 256)):
+    # One query at a time; several blocks, tiles and strides, none of them whole; all at once; and
+    # by what the similarity is at most.
+    whole = ((1, 2**14, 4), (700, 100, 24), (10**6, 2**14, 256))
+    for cells, tile, stride in (*whole, *whole):
+        if len(found) == len(whole):
+            by_bounds(monkeypatch)
         monkeypatch.setattr(_search, "CELLS", cells)
         monkeypatch.setattr(_search, "TILE", tile)
         monkeypatch.setattr(_matrices, "STRIDE", stride)
         among = _search.documents(vectors, order, known, how)
         pairs = _search.search(queries, times, among, k=5, similarity=how)
+        assert [bound is not None for bound in among.found] == [True] * (len(found) >= len(whole))
         listed: list[list[tuple[float, int]]] = [[] for _ in queries]
         for query, document, score in zip(pairs.query, pairs.document, pairs.score, strict=True):
             listed[query].append((-float(score), int(among.order[document])))
         found.append(listed)
-    assert found == [expected] * 3
+    assert found == [expected] * 6
+
+
+def by_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Use bounds in every search, as if comparing pairs one by one took no time."""
+    monkeypatch.setattr(_search, "_MANY", 0)
+    monkeypatch.setattr(_search, "PAIR", 0)
+    monkeypatch.setattr(_bounds, "PAIR", 0)
+
+
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    length=st.integers(12, 200),
+    falls=st.floats(0.5, 1.0),
+    scale=st.sampled_from([0.0, 1e-6, 1.0, 1e3]),
+)
+@settings(deadline=None, max_examples=100)
+def test_no_product_is_above_its_bound(seed: int, length: int, falls: float, scale: float) -> None:
+    random_ = np.random.default_rng(seed)
+    spread = falls ** np.arange(length)
+    documents = random_.normal(size=(50, length)) * spread
+    queries = documents[:30] * random_.normal(size=(30, 1))
+    queries += random_.normal(scale=scale, size=(30, length))
+    documents, queries = (
+        (vectors / np.linalg.norm(vectors, axis=1)[:, None]).astype(np.float32)
+        for vectors in (documents, queries)
+    )
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        by_bounds(monkeypatch)
+        bounds = _bounds.find(documents, queries, 1)
+    assert bounds is not None
+    products = queries.astype(np.float64) @ documents.astype(np.float64).T
+    most = bounds.of(queries, slice(None)) + bounds.slack
+    assert (most >= products).all()
+    # It is a bound, not merely large.
+    assert most.max() <= 1 + 8 * bounds.slack
+
+
+def test_bounds_are_used_where_they_spare_work_alone() -> None:
+    random_ = np.random.default_rng(3)
+    noise = random_.normal(size=(9_000, 96))
+    topics = random_.normal(size=(20, 96))[random_.integers(20, size=9_000)]
+    near = topics + noise
+    asked = random_.normal(size=(8_000, 96))
+    for vectors, queries, expected in (
+        (near, near[:8_000] + asked / 2, True),
+        (noise, asked, False),
+    ):
+        among = _search.documents(
+            vectors.astype(np.float32), np.arange(9_000), np.zeros(9_000, np.int64), "cosine"
+        )
+        bounds = among.bounds(queries.astype(np.float32), 1)
+        assert (bounds is not None) == expected
+        assert among.bounds(queries[:1].astype(np.float32), 1) is bounds
+        if bounds is not None:
+            assert bounds.documents.shape[1] < 72
 
 
 def one_score(query: Any, vector: Any, how: str) -> float:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -51,29 +53,49 @@ def _norms(vectors: Vectors) -> Floats:
     return norms
 
 
-def candidates(rough: Vectors, doubt: Vectors, k: int) -> tuple[Integers, Integers]:
-    """Cells that may be among the `k` greatest of their row, given what two of them may be off.
+def candidates(
+    rough: Vectors, k: int, least: Callable[[Integers], Floats]
+) -> tuple[Integers, Integers]:
+    """Cells that may be among the `k` greatest of their row.
 
-    The greatest of every `STRIDE`-th cell are found in one pass; the `k`-th of these is no greater
-    than the `k`-th of all, so only strides that reach it are looked at cell by cell. What is minus
-    infinity is not known yet and never a candidate.
+    The greatest of every `STRIDE`-th cell are found in one pass; the `k` greatest of these are a
+    good guess at the `k` greatest of all, so only strides that reach what `least` makes of them are
+    looked at cell by cell. What is minus infinity is not known yet and never a candidate.
+
+    Parameters
+    ----------
+    rough
+        One row per query.
+    k
+        How many are sought.
+    least
+        The least that a candidate of each row has, given `k` cells of each, of shape (rows, k).
     """
     n, width = rough.shape
     length = width // STRIDE
     if k >= STRIDE // 4 or length < 2:
         candidate = rough > -np.inf
         if width > k:
-            kth = np.partition(rough, -k, axis=1)[:, -k]
-            candidate &= rough >= (kth - doubt)[:, None]
+            candidate &= rough >= least(_greatest(rough, k))[:, None]
         query, document = np.divmod(np.flatnonzero(candidate.ravel()), width)
         return query, document
     whole = length * STRIDE
-    greatest = rough[:, :whole].reshape(n, length, STRIDE).max(axis=1)
-    least = np.partition(greatest, -k, axis=1)[:, -k] - doubt
-    query, stride = np.nonzero((greatest >= least[:, None]) & (greatest > -np.inf))
+    strided = rough[:, :whole].reshape(n, length, STRIDE)
+    greatest = strided.max(axis=1)
+    best = _greatest(greatest, k)
+    guess = strided[np.arange(n)[:, None], :, best].argmax(axis=2) * STRIDE + best
+    limit = least(guess)
+    query, stride = np.nonzero((greatest >= limit[:, None]) & (greatest > -np.inf))
     cells = stride[:, None] + np.arange(0, whole, STRIDE)
     values = rough[query[:, None], cells]
-    hit, place = np.nonzero((values >= least[query, None]) & (values > -np.inf))
+    hit, place = np.nonzero((values >= limit[query, None]) & (values > -np.inf))
     rest = rough[:, whole:]
-    more, tail = np.nonzero((rest >= least[:, None]) & (rest > -np.inf))
+    more, tail = np.nonzero((rest >= limit[:, None]) & (rest > -np.inf))
     return np.concatenate([query[hit], more]), np.concatenate([cells[hit, place], whole + tail])
+
+
+def _greatest(values: Vectors, k: int) -> Integers:
+    """Where the `k` greatest values of each row are, in no order."""
+    if k == 1:
+        return np.asarray(values.argmax(axis=1))[:, None]
+    return np.asarray(np.argpartition(values, -k, axis=1)[:, -k:])

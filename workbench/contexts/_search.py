@@ -1,31 +1,30 @@
 """Exact search for the most similar of many vectors, in blocks of bounded size.
 
 Vectors are 32-bit floats, as the contract stores them. A block is first compared in 32 bits, which
-is fast; all documents that may belong to the best k, given the greatest error of that, are then
-compared in 64 bits, one pair at a time. So neither the size of a block nor the number of threads
-can change which documents are found, their scores or their order.
+is fast, and where that is enough only by what their similarity is at most (`_bounds`). All
+documents that may belong to the best k, given the greatest error of that, are then compared in 64
+bits, one pair at a time. So neither the size of a block nor the number of threads, nor how a block
+was compared, can change which documents are found, their scores or their order.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
-from functools import cache
+from dataclasses import dataclass, field, replace
+from functools import cache, cached_property
 
 import numpy as np
-import pyarrow as pa
 from threadpoolctl import ThreadpoolController
 
+from workbench.contexts._bounds import PAIR, Bounds, find
 from workbench.contexts._matrices import (
     PART,
     Floats,
     Integers,
     Vectors,
-    by_length,
     candidates,
     norms_of,
-    usable,
 )
 
 #: Greatest number of similarities of one block.
@@ -33,6 +32,8 @@ CELLS = 4_000_000
 #: Documents that are compared with a block at once: enough queries fit beside them that bringing
 #: the documents into the form of the multiplication, once per block, costs next to nothing.
 TILE = 2**14
+#: Pairs of a query and a document from which on it is worth while to look for bounds.
+_MANY = 2**26
 _UNIT = 2.0**-24
 
 
@@ -52,6 +53,8 @@ class Documents:
         Number of each document.
     known
         Time from which each may be used, in microseconds since 1970.
+    found
+        What `bounds` found, once it was looked for.
     """
 
     vectors: Vectors
@@ -59,6 +62,13 @@ class Documents:
     scaled: Vectors
     order: Integers
     known: Integers
+    found: list[Bounds | None] = field(default_factory=list, repr=False)
+
+    def bounds(self, queries: Vectors, k: int) -> Bounds | None:
+        """Bounds that suit the queries of the first large search; None where none are worth it."""
+        if not self.found and len(queries) * len(self.order) >= _MANY:
+            self.found.append(find(self.scaled, _scaled(queries, norms_of(queries)), k))
+        return self.found[0] if self.found else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,12 +131,13 @@ def search(
     """
     n = len(among.order)
     step = block_rows(min(n, TILE), queries.shape[1])
+    bounds = among.bounds(queries, k)
 
     def block(start: int) -> Found:
         rows = slice(start, start + step)
         asked = _Queries(vectors=queries[rows], norms=norms_of(queries[rows]), times=times[rows])
         found = [
-            _tile(asked, among, slice(first, first + TILE), k, similarity)
+            _tile(asked, among, slice(first, first + TILE), k, similarity, bounds)
             for first in range(0, n, TILE)
         ]
         # The best of all are among the best of each tile.
@@ -156,6 +167,19 @@ class _Queries:
     norms: Floats
     times: Integers
 
+    @cached_property
+    def scaled(self) -> Vectors:
+        """`vectors` in the units in which blocks are compared: none is longer than 1."""
+        return _scaled(self.vectors, self.norms)
+
+
+def _scaled(vectors: Vectors, norms: Floats) -> Vectors:
+    divisors = np.where(norms > 0, norms, 1.0)
+    # The norm of the tiniest vectors is beyond 32 bits, and so has to be divided out in 64.
+    scaled = np.empty_like(vectors)
+    np.divide(vectors, divisors[:, None], out=scaled, casting="same_kind")
+    return scaled
+
 
 def _joined(parts: Sequence[Found]) -> Found:
     return Found(
@@ -174,191 +198,142 @@ def _best(found: Found, n: int, k: int) -> Found:
     return Found(query=found.query[best], document=found.document[best], score=found.score[best])
 
 
-def _tile(queries: _Queries, among: Documents, part: slice, k: int, similarity: str) -> Found:
+def _tile(
+    queries: _Queries,
+    among: Documents,
+    part: slice,
+    k: int,
+    similarity: str,
+    bounds: Bounds | None,
+) -> Found:
     """The best pairs of some queries and some documents."""
-    rough, error = _rough(queries, among, part, similarity)
-    known = among.known[part]
-    if known.max() > queries.times.min():
-        rough[known[None, :] > queries.times[:, None]] = -np.inf
-    query, document = candidates(rough, 2 * error.astype(np.float32), k)
-    document += part.start
+    documents = among.scaled[part]
+    order = _order(queries, among, part, similarity)
+    error = order.error
+    hidden = None
+    if among.known[part].max() > queries.times.min():
+        hidden = among.known[part][None, :] > queries.times[:, None]
+    each = np.arange(len(queries.vectors))[:, None]
+
+    def rough(products: Vectors) -> Vectors:
+        order.of_all(products)
+        if hidden is not None:
+            products[hidden] = -np.inf
+        return products
+
+    def below_bounds(cells: Integers) -> Floats:
+        pair = (np.repeat(each, k), cells.ravel())
+        inner = _each_pair(_product, queries.scaled, documents, *pair).reshape(cells.shape)
+        exact = order.of_pairs(inner, cells)
+        exact[most[each, cells] == -np.inf] = -np.inf
+        return np.asarray(exact.min(axis=1) - slack)
+
+    def below_products(cells: Integers) -> Floats:
+        return np.asarray(whole[each, cells].min(axis=1) - 2 * error)
+
+    pairs = None
+    if bounds is not None:
+        most = rough(bounds.of(queries.scaled, part))
+        slack = 2 * error + bounds.slack
+        pairs = candidates(most, k, below_bounds)
+        if len(pairs[0]) * PAIR > most.size:
+            pairs = None
+    if pairs is None:
+        whole = rough(queries.scaled @ documents.T)
+        pairs = candidates(whole, k, below_products)
+    query, document = pairs[0], pairs[1] + part.start
     score = _scores(queries, among, query, document, similarity)
-    return _best(Found(query=query, document=document, score=score), len(rough), k)
+    return _best(Found(query=query, document=document, score=score), len(each), k)
 
 
-def _rough(
-    queries: _Queries, among: Documents, part: slice, similarity: str
-) -> tuple[Vectors, Floats]:
-    """What orders some documents for each query in 32 bits, and the greatest error of each query.
+@dataclass(frozen=True, kw_only=True)
+class _Order:
+    """What orders documents for each query, made of inner products; it grows with them.
+
+    Attributes
+    ----------
+    weight, shift
+        Of each query: what its products are multiplied by, and how much of `half` is taken off.
+    half
+        Half of the square of each document's length; None where the product itself is the order.
+    error
+        Greatest error of the order of each query, if the products have that of 32 bits.
+    """
+
+    weight: Floats
+    shift: Floats
+    half: Floats | None
+    error: Floats
+
+    def of_all(self, products: Vectors) -> None:
+        """Turn the products of all queries and documents into their order."""
+        if self.half is not None:
+            products *= self.weight.astype(np.float32)[:, None]
+            products -= self.shift.astype(np.float32)[:, None] * self.half.astype(np.float32)
+
+    def of_pairs(self, products: Floats, documents: Integers) -> Floats:
+        """The order of some documents of each query, of shape (queries, documents)."""
+        if self.half is None:
+            return products
+        return products * self.weight[:, None] - self.shift[:, None] * self.half[documents]
+
+
+def _order(queries: _Queries, among: Documents, part: slice, similarity: str) -> _Order:
+    """How documents are ordered.
 
     Queries and documents are no longer than 1, so an inner product of n terms is off by no more
     than n + 2 roundings (Higham, Accuracy and Stability of Numerical Algorithms, 2002, section
     3.1); the distance needs a few more.
     """
     norms = queries.norms
-    divisors = np.where(norms > 0, norms, 1.0)
-    # The norm of the tiniest vectors is beyond 32 bits, and so has to be divided out in 64.
-    scaled = np.empty_like(queries.vectors)
-    np.divide(queries.vectors, divisors[:, None], out=scaled, casting="same_kind")
-    rough = scaled @ among.scaled[part].T
-    roundings = scaled.shape[1] + 8
-    error = np.full(len(scaled), 2 * roundings * _UNIT)
-    if similarity == "euclidean":
-        # The distance falls with q.d - d.d / 2, here divided by the longest vector of all.
-        longest = max(among.norms.max(initial=0.0), 1e-50)
-        most = np.maximum(norms, longest)
-        half = np.square(among.norms[part] / longest) / 2
-        rough *= (norms / most).astype(np.float32)[:, None]
-        rough -= (longest / most).astype(np.float32)[:, None] * half.astype(np.float32)[None, :]
-        # Of a long query and short documents, distances in 64 bits are the coarser ones.
-        error += np.minimum(2 * roundings * _UNIT**2 * most / longest, 1e30)
-    return rough, error
+    roundings = queries.vectors.shape[1] + 8
+    error = np.full(len(norms), 2 * roundings * _UNIT)
+    if similarity != "euclidean":
+        return _Order(weight=norms, shift=norms, half=None, error=error)
+    # The distance falls with q.d - d.d / 2, here divided by the longest vector of all.
+    longest = max(among.norms.max(initial=0.0), 1e-50)
+    most = np.maximum(norms, longest)
+    # Of a long query and short documents, distances in 64 bits are the coarser ones.
+    error += np.minimum(2 * roundings * _UNIT**2 * most / longest, 1e30)
+    half = np.square(among.norms[part] / longest) / 2
+    return _Order(weight=norms / most, shift=longest / most, half=half, error=error)
 
 
 def _scores(
     queries: _Queries, among: Documents, query: Integers, document: Integers, similarity: str
 ) -> Floats:
     """The similarity of each pair, in 64 bits."""
-    score = np.empty(len(query))
-    step = max(1, PART // queries.vectors.shape[1])
-    for start in range(0, len(query), step):
-        part = slice(start, start + step)
-        left = queries.vectors[query[part]].astype(np.float64)
-        right = among.vectors[document[part]].astype(np.float64)
-        if similarity == "euclidean":
-            score[part] = -np.sqrt(np.square(left - right).sum(axis=1))
-            continue
-        score[part] = (left * right).sum(axis=1)
-        if similarity == "cosine":
-            score[part] /= queries.norms[query[part]] * among.norms[document[part]]
-            # Rounding must not push a cosine out of its range.
-            np.clip(score[part], -1.0, 1.0, out=score[part])
+    vectors = (queries.vectors, among.vectors)
+    if similarity == "euclidean":
+        return -_each_pair(_distance, *vectors, query, document)
+    score = _each_pair(_product, *vectors, query, document)
+    if similarity == "cosine":
+        score /= queries.norms[query] * among.norms[document]
+        # Rounding must not push a cosine out of its range.
+        np.clip(score, -1.0, 1.0, out=score)
     return score
 
 
-# -- from Arrow to Arrow ---------------------------------------------------------------------------
-
-RESULT = pa.schema(
-    [
-        ("__row", pa.int64()),
-        ("__rank", pa.int64()),
-        ("__order", pa.int64()),
-        ("__score", pa.float64()),
-        ("__reason", pa.string()),
-    ]
-)
-EVER = np.iinfo(np.int64).min
-
-
-@dataclass(frozen=True, kw_only=True)
-class Store:
-    """All documents that can be searched.
-
-    Attributes
-    ----------
-    documents
-        By group and length.
-    first
-        Time from which the first document of each group may be used.
-    """
-
-    documents: Mapping[tuple[int, int], Documents]
-    first: Mapping[int, int]
-    similarity: str
+def _each_pair(
+    of: Callable[[Floats, Floats], Floats],
+    left: Vectors,
+    right: Vectors,
+    query: Integers,
+    document: Integers,
+) -> Floats:
+    """A function of each pair of a row of `left` and one of `right`, in 64 bits."""
+    values = np.empty(len(query))
+    step = max(1, PART // left.shape[1])
+    for start in range(0, len(query), step):
+        part = slice(start, start + step)
+        pair = (left[query[part]].astype(np.float64), right[document[part]].astype(np.float64))
+        values[part] = of(*pair)
+    return values
 
 
-def store(batches: Iterable[pa.RecordBatch], similarity: str) -> Store:
-    """Read documents: ``__order``, ``__known``, ``__group`` and ``__vector``."""
-    parts: dict[tuple[int, int], list[tuple[Vectors, Integers, Integers]]] = {}
-    for batch in batches:
-        order, known, group = (_integers(batch[name]) for name in ("__order", "__known", "__group"))
-        for length, (rows, vectors) in by_length(batch["__vector"]).items():
-            kept = usable(vectors, similarity)
-            rows, vectors = rows[kept], vectors[kept]
-            for number in np.unique(group[rows]):
-                own = group[rows] == number
-                parts.setdefault((int(number), length), []).append(
-                    (vectors[own], order[rows[own]], known[rows[own]])
-                )
-    result: dict[tuple[int, int], Documents] = {}
-    first: dict[int, int] = {}
-    for (number, length), given in parts.items():
-        vectors, order, known = (np.concatenate(column) for column in zip(*given, strict=True))
-        given.clear()
-        result[number, length] = documents(vectors, order, known, similarity)
-        first[number] = min(first.get(number, np.iinfo(np.int64).max), int(known.min()))
-    return Store(documents=result, first=first, similarity=similarity)
+def _product(left: Floats, right: Floats) -> Floats:
+    return np.asarray((left * right).sum(axis=1))
 
 
-def nearest(
-    batch: pa.RecordBatch, among: Store, *, k: int, minimum: float | None, timed: bool
-) -> pa.RecordBatch:
-    """The nearest documents of each row of ``__row``, ``__t``, ``__group`` and ``__vector``.
-
-    Parameters
-    ----------
-    batch
-        Inferences.
-    among
-        The documents.
-    k, minimum
-        How many, and their least score.
-    timed
-        Whether the documents have times, so that a row without one finds none.
-
-    Returns
-    -------
-    pa.RecordBatch
-        Of schema `RESULT`; a row that finds nothing is there once, with its reason.
-    """
-    row, time = _integers(batch["__row"]), _integers(batch["__t"])
-    group = _integers(batch["__group"])
-    reason = np.full(len(row), "no_embedding", dtype=object)
-    found: list[tuple[Integers, Integers, Integers, Floats]] = []
-    for length, (rows, vectors) in by_length(batch["__vector"]).items():
-        fit = usable(vectors, among.similarity)
-        reason[rows[~fit]] = "bad_embedding"
-        rows, vectors = rows[fit], vectors[fit]
-        clock = (time[rows] != EVER) if timed else np.ones(len(rows), dtype=bool)
-        reason[rows[~clock]] = "no_clock"
-        rows, vectors = rows[clock], vectors[clock]
-        for number in np.unique(group[rows]):
-            own = group[rows] == number
-            mine, asked = rows[own], vectors[own]
-            first = among.first.get(int(number))
-            if first is None:
-                reason[mine] = "no_match"
-                continue
-            at = time[mine] if timed else np.zeros(len(mine), dtype=np.int64)
-            reason[mine] = np.where(at < first, "not_yet_known", "wrong_length")
-            store = among.documents.get((int(number), length))
-            if store is None:
-                continue
-            pairs = search(asked, at, store, k=k, similarity=among.similarity)
-            reason[mine[pairs.query]] = "below_minimum"
-            enough = np.full(len(pairs.query), True) if minimum is None else pairs.score >= minimum
-            query, document = pairs.query[enough], pairs.document[enough]
-            rank = np.arange(len(query)) - np.searchsorted(query, query) + 1
-            reason[mine[query]] = None
-            found.append((row[mine[query]], rank, store.order[document], pairs.score[enough]))
-    none = np.flatnonzero(reason != None)  # noqa: E711
-    nothing = (row[:0], row[:0], row[:0], np.empty(0))
-    columns = [np.concatenate(part) for part in zip(nothing, *found, strict=True)]
-    taken = pa.record_batch(
-        [*(pa.array(c, field.type) for c, field in zip(columns, RESULT, strict=False)),
-         pa.nulls(len(columns[0]), pa.string())],
-        schema=RESULT,
-    )  # fmt: skip
-    gaps = pa.record_batch(
-        [pa.array(row[none]), *(pa.nulls(len(none), field.type) for field in list(RESULT)[1:4]),
-         pa.array(reason[none], pa.string())],
-        schema=RESULT,
-    )  # fmt: skip
-    return pa.concat_batches([taken, gaps])
-
-
-def _integers(column: pa.Array) -> Integers:
-    """Whole numbers, and times as microseconds; `EVER` where they are missing."""
-    if pa.types.is_timestamp(column.type):
-        column = column.cast(pa.timestamp("us", column.type.tz))
-    return np.asarray(column.cast(pa.int64()).fill_null(EVER))
+def _distance(left: Floats, right: Floats) -> Floats:
+    return np.asarray(np.sqrt(np.square(left - right).sum(axis=1)))

@@ -162,11 +162,11 @@ def _vector(value: ir.Value) -> ir.Value:
 
 def _compute(inputs: Inputs) -> pa.Table:
     """One row per inference and document; one with the reason where nothing is found."""
-    from workbench.contexts import _search
+    from workbench.contexts import _store
 
     spec = inputs.spec
     keys = [key for _, key in spec.keys]
-    store = _search.store(
+    store = _store.store(
         inputs.stream(_stored(inputs.facts, spec), _BATCH), spec.options["similarity"]
     )
     rows = keyed(inputs.inferences, spec, __vector=inputs.inferences["embedding"])
@@ -180,7 +180,7 @@ def _compute(inputs: Inputs) -> pa.Table:
 
     def found() -> Iterator[pa.RecordBatch]:
         for batch in inputs.stream(asked, _BATCH):
-            yield _search.nearest(
+            yield _store.nearest(
                 batch,
                 store,
                 k=spec.options["k"],
@@ -188,7 +188,7 @@ def _compute(inputs: Inputs) -> pa.Table:
                 timed=bool(spec.times),
             )
 
-    return pa.Table.from_batches(found(), schema=_search.RESULT)
+    return pa.Table.from_batches(found(), schema=_store.RESULT)
 
 
 def _groups(facts: ir.Table, keys: Sequence[str]) -> ir.Table:
@@ -199,7 +199,7 @@ def _groups(facts: ir.Table, keys: Sequence[str]) -> ir.Table:
 
 
 def _stored(facts: ir.Table, spec: JoinSpec) -> ir.Table:
-    """The documents as `_search.store` reads them."""
+    """The documents as `_store.store` reads them."""
     keys = [key for _, key in spec.keys]
     vector = _vector(fact_column(facts, spec.options["embedding"]))
     stored = facts.select(
