@@ -23,8 +23,10 @@ _ROW_BYTES = 600
 _SHARE = 0.25
 
 
-def cut(connection: duckdb.DuckDBPyConnection, relation: str, row_bytes: int) -> int:
-    """Cut a relation; the number of pieces.
+def cut(
+    connection: duckdb.DuckDBPyConnection, relation: str, row_bytes: int, by: str = "row_id"
+) -> int:
+    """Cut a relation by a number of its rows; how many pieces there are.
 
     Parameters
     ----------
@@ -37,7 +39,7 @@ def cut(connection: duckdb.DuckDBPyConnection, relation: str, row_bytes: int) ->
         # Where exactly they are cut does not matter, as long as it is the same for all.
         inner = [piece / pieces for piece in range(1, pieces)]
         connection.execute(
-            f"SET VARIABLE cuts = (SELECT [0] || approx_quantile(row_id, {inner}) || [{1 << 62}] "
+            f"SET VARIABLE cuts = (SELECT [0] || approx_quantile({by}, {inner}) || [{1 << 62}] "
             f"FROM {relation})"
         )
     return pieces

@@ -145,12 +145,12 @@ def join(
 _ROW_BYTES, _CONTEXT_BYTES = 600, 200
 
 
-def pieces(compiled: Parts, n: int) -> int:
-    """Into how many pieces inferences are cut to be joined to `n` contexts."""
+def pieces(compiled: Parts, n: int, relation: str = "narrow.inferences", by: str = "row_id") -> int:
+    """Into how many pieces a relation is cut to be joined to inferences and `n` contexts."""
     if compiled.elsewhere is not None:
         return 1
     row_bytes = _ROW_BYTES + _CONTEXT_BYTES * n
-    return cut(compiled.connection, "narrow.inferences", row_bytes)
+    return cut(compiled.connection, relation, row_bytes, by)
 
 
 def foreign(kind: ContextJoin) -> list[ContextJoin]:

@@ -311,11 +311,23 @@ def beside_contexts(scope: Scope, *, names: Sequence[str], pieces: int) -> None:
     scope.make("narrow.contexts", rows, n_pieces=pieces)
 
 
+def judging(scope: Scope) -> None:
+    """Make ``judging_rows``: what judges, by the ``row_id`` of its inference as ``__row``."""
+    enriched = scope.tables["narrow.enriched_inferences"]
+    found = scope.tables["narrow.attribution"]
+    rows = enriched.select(__row="row_id", __id="request_id")
+    found = found.left_join(rows, found["request_id"] == rows["__id"]).drop("__id")
+    # A preference is of no inference, and goes with the first ones.
+    found = scope.make("placed_events", found.mutate(__row=found["__row"].fill_null(0)))
+    scope.make("judging_rows", _judging(scope, found), "FROM ({}) ORDER BY __row")
+
+
 def judgements(
     scope: Scope,
     *,
     empty: Sequence[str] = (),
     empty_events: Sequence[str] = (),
+    apart: bool = False,
     pieces: int = 1,
 ) -> None:
     """Make ``narrow.enriched_feedback``.
@@ -324,27 +336,30 @@ def judgements(
     ----------
     empty, empty_events
         The columns of ``narrow.enriched_inferences`` and of ``narrow.feedback`` that hold nothing.
+    apart
+        Whether `judging` was made, by itself: what a chain of joins holds cannot be spilled.
     pieces
-        Into how many the inferences are cut.
+        Into how many it is cut.
     """
+    enriched = scope.tables["narrow.enriched_inferences"]
+    if apart:
+        view = scope.of_piece(scope.tables["judging_rows"], pieces, "__row").drop("__row")
+    else:
+        view = _judging(scope, scope.tables["narrow.attribution"])
+    view = enrich.with_inference(view, scope.of_piece(enriched, pieces))
+    none = {enrich.event_column(name, enriched) for name in empty_events} | {*empty}
+    scope.make("narrow.enriched_feedback", view, empty=sorted(none - {"reward"}), n_pieces=pieces)
+
+
+def _judging(scope: Scope, found: ir.Table) -> ir.Table:
+    """The events that are attributed as in `found`, with what each is worth."""
     tables = scope.tables
     rewards = tables["rewarded"].filter(lambda t: t["main"])
     rewards = rewards.select(__event="feedback_id", __reward="reward")
     events = tables["narrow.feedback"]
     events = events.left_join(rewards, events["feedback_id"] == rewards["__event"])
     events = events.mutate(reward=events["__reward"]).drop("__event", "__reward", "ingest_id")
-    enriched = tables["narrow.enriched_inferences"]
-    view = enrich.attributed(events, tables["narrow.attribution"], enriched)
-    if pieces > 1:
-        rows = enriched.select(__row="row_id", __id="request_id")
-        view = view.left_join(rows, view["__found"] == rows["__id"]).drop("__id")
-        # A preference is of no inference, and goes with the first ones.
-        view = view.mutate(__row=view["__row"].fill_null(0))
-        view = scope.make("judging_rows", view, "FROM ({}) ORDER BY __row")
-        view = scope.of_piece(view, pieces, "__row").drop("__row")
-    view = enrich.with_inference(view, scope.of_piece(enriched, pieces))
-    none = {enrich.event_column(name, enriched) for name in empty_events} | {*empty}
-    scope.make("narrow.enriched_feedback", view, empty=sorted(none - {"reward"}), n_pieces=pieces)
+    return enrich.attributed(events, found, tables["narrow.enriched_inferences"])
 
 
 def traces(scope: Scope) -> None:

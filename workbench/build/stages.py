@@ -106,15 +106,22 @@ def traces(compiled: Parts) -> None:
 
 def judgements(compiled: Parts) -> None:
     """Make ``narrow.enriched_feedback``."""
-    read = ["narrow.feedback", "narrow.attribution", "rewarded"]
+    enriched = "narrow.enriched_inferences"
+    read = [enriched, "narrow.feedback", "narrow.attribution", "rewarded"]
+    apart, pieces = build_contexts.pieces(compiled, 0) > 1, 1
+    if apart:
+        compiled.run(parts.judging, read)
+        read = [enriched, "judging_rows"]
+        pieces = build_contexts.pieces(compiled, 0, "judging_rows", "__row")
     compiled.run(
         parts.judgements,
-        ["narrow.enriched_inferences", *read],
+        read,
         empty=_empty(compiled, "enriched_inferences"),
         empty_events=_empty(compiled, "feedback"),
-        pieces=build_contexts.pieces(compiled, 0),
+        apart=apart,
+        pieces=pieces,
     )
-    engine.drop_temporary(compiled.connection, ["judging_rows"])
+    engine.drop_temporary(compiled.connection, ["placed_events", "judging_rows"])
 
 
 def _empty(compiled: Parts, table: str) -> list[str]:
