@@ -14,6 +14,8 @@ import pytest
 import workbench
 from workbench import pieces
 from workbench.datasets import Slice, export
+from workbench.datasets.export import write_file
+from workbench.errors import DataError
 from workbench.query import Build, open_build
 
 CALLS, PER_GROUP = 90, 10
@@ -95,6 +97,47 @@ def test_all_rows_are_there_once(
         pq.read_table(tmp_path / f"{name}.parquet").sort_by(key) for name in ("whole", "pieces")
     )
     assert one.equals(other)
+
+
+@pytest.mark.parametrize("relation", ["enriched_inferences", "enriched_feedback"])
+@pytest.mark.parametrize("sampler", [None, "uniform", "stratified(by='model_version')"])
+@pytest.mark.parametrize("where", [None, "input LIKE '%7%' OR output LIKE '%2%'"])
+@pytest.mark.parametrize("columns", [(), ("output", "sample_weight")])
+def test_the_same_rows_are_drawn(
+    build: Build,
+    relation: str,
+    sampler: str | None,
+    where: str | None,
+    columns: tuple[str, ...],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    chosen = Slice(
+        relation=relation, where=where, columns=columns, limit=7, sampler=sampler, seed=3
+    )
+    whole = export(build, chosen, "parquet", tmp_path / "whole.parquet")
+    assert whole["rows"] == 7
+    few = 5 * pieces._ROW_BYTES / pieces._SHARE
+    monkeypatch.setattr(pieces.engine, "memory", lambda _: few)
+    assert len(pieces.by_time(build.cursor(), f"narrow.{relation}")) > 5
+    export(build, chosen, "parquet", tmp_path / "pieces.parquet")
+    one, other = (
+        pq.read_table(tmp_path / f"{name}.parquet").sort_by("output")
+        for name in ("whole", "pieces")
+    )
+    assert one.equals(other)
+
+
+def test_too_little_memory_is_told_from_a_full_disk(tmp_path: Path) -> None:
+    def batches() -> Iterator[pa.RecordBatch]:
+        raise OSError("Out of Memory Error: could not allocate block\n\nPossible solutions:\n* x")
+        yield
+
+    reader = pa.RecordBatchReader.from_batches(pa.schema({"a": pa.int64()}), batches())
+    with pytest.raises(DataError, match="could not allocate block") as caught:
+        write_file(reader, "parquet", tmp_path / "rows.parquet")
+    assert caught.value.hint.startswith("Raise WORKBENCH_MEMORY_LIMIT")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_rows_that_fit_are_in_one_piece(build: Build) -> None:

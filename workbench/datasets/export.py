@@ -82,18 +82,26 @@ def export(
 
 def _read(build: Build, chosen: Slice) -> pa.RecordBatchReader:
     """Stream the rows of a slice; if they have texts, so many at once as fit into memory."""
-    sql = chosen.sql(build)
-    drawn = chosen.limit is not None or chosen.sampler is not None
-    if drawn or chosen.relation not in _ENRICHED or not chosen.reads_texts(build):
-        return build.stream(sql)
+    if chosen.relation not in _ENRICHED or not chosen.reads_texts(build):
+        return build.stream(chosen.sql(build))
     cursor = build.cursor()
-    queries = [
-        (times, chosen.sql(build, among=condition))
-        for condition, times in pieces.by_time(cursor, f"narrow.{chosen.relation}")
-    ]
-    if not queries:
-        return build.stream(sql)
-    schema = build.stream(f"{sql} LIMIT 0").schema
+    narrow = f"narrow.{chosen.relation}"
+    parts = pieces.by_time(cursor, narrow)
+    if not parts:
+        return build.stream(chosen.sql(build))
+    if chosen.draws:
+        key, drawn = chosen.drawn(build)
+        cursor.execute(
+            f"CREATE TEMP TABLE drawn_rows AS SELECT d.*, t.ts FROM ({drawn}) d "
+            f"JOIN {narrow} t USING ({engine.identifier(key)})"
+        )
+        queries = [
+            (times, chosen.of_drawn(build, key, f"(FROM drawn_rows WHERE {condition})"))
+            for condition, times in parts
+        ]
+    else:
+        queries = [(times, chosen.sql(build, among=condition)) for condition, times in parts]
+    schema = build.stream(f"{chosen.sql(build)} LIMIT 0").schema
 
     def batches() -> Iterator[pa.RecordBatch]:
         for times, query in queries:
@@ -159,20 +167,28 @@ def write_file(
                 "Try again; if it happens again, make the build anew with: workbench build",
             )
         _publish(partial, target)
-    except OSError as error:
-        raise DataError(
-            f"{target} cannot be written: {error.strerror or error}.",
-            "Choose a folder that is writable and has room.",
-        ) from error
-    except (duckdb.Error, pa.ArrowException) as error:
-        raise DataError(
-            f"The rows cannot be written as {fmt}: {engine.message(error)}", ""
-        ) from error
+    except (OSError, duckdb.Error, pa.ArrowException) as error:
+        raise _failed(error, target, fmt) from error
     finally:
         _remove(partial)
     return {
         "path": str(target), "rows": written, "bytes": size, "sha256": digest, "stages": stages,
     }  # fmt: skip
+
+
+def _failed(error: Exception, target: Path, fmt: str) -> DataError:
+    # Out of a stream of Arrow, an error of the engine comes as one of the system.
+    if "Out of Memory" in str(error):
+        return DataError(
+            f"The rows need more memory than there is: {engine.message(error)}",
+            f"Raise {engine.MEMORY_LIMIT} where it is set, or take fewer rows or columns.",
+        )
+    if isinstance(error, OSError):
+        return DataError(
+            f"{target} cannot be written: {error.strerror or error}.",
+            "Choose a folder that is writable and has room.",
+        )
+    return DataError(f"The rows cannot be written as {fmt}: {engine.message(error)}", "")
 
 
 def _counted(reader: pa.RecordBatchReader) -> pa.RecordBatchReader:

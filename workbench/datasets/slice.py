@@ -159,7 +159,7 @@ class Slice:
             The build to read.
         among
             SQL condition on rows of the relation, of which those of the slice are taken; not where
-            rows are drawn.
+            it `draws`.
 
         Raises
         ------
@@ -174,8 +174,10 @@ class Slice:
         for name in self.columns:
             if name not in known:
                 raise ConfigError(f"{self.relation} has no column {name!r}.", suggest(name, known))
-        if self.sampler:
-            return self._sampled(build)
+        if self.sampler or (self.draws and _key(known) and self.reads_texts(build)):
+            key, drawn = self.drawn(build)
+            rows = self.of_drawn(build, key, f"({drawn})")
+            return f"{rows} ORDER BY d.random_number, d.{engine.identifier(key)}"
         where = build.expression(self.where) if self.where else None
         selected = ", ".join(engine.identifier(name) for name in self.columns) or "*"
         sql = f"SELECT {selected} FROM {self._source(build, where)}"
@@ -183,9 +185,8 @@ class Slice:
         if conditions:
             sql += f" WHERE {' AND '.join(conditions)}"
         if self.limit is not None:
-            key = _key(known)
-            if key:
-                sql += f" ORDER BY {random_number(key, self.seed)}, {engine.identifier(key)}"
+            if own := _key(known):
+                sql += f" ORDER BY {random_number(own, self.seed)}, {engine.identifier(own)}"
             sql += f" LIMIT {self.limit}"
         return sql
 
@@ -200,41 +201,52 @@ class Slice:
         where = build.expression(self.where) if self.where else None
         return not self._source(build, where).startswith("narrow.")
 
-    def _drawn(self, build: Build) -> tuple[str, str]:
-        """The key, and SQL of those of its values that are drawn, with the sampling columns."""
+    @property
+    def draws(self) -> bool:
+        """Whether it takes a sample of its rows."""
+        return self.limit is not None or self.sampler is not None
+
+    def drawn(self, build: Build) -> tuple[str, str]:
+        """The key, and SQL of those of its values that are drawn, with their random number.
+
+        A sampler adds the other sampling columns.
+        """
         key = _key(build.columns(self.relation))
         if key is None:
             raise ConfigError(
                 f"Rows of {self.relation} cannot be sampled: they have no key.",
                 "Sample enriched_inferences or enriched_feedback.",
             )
-        plan = parse_sampler(self.sampler or "uniform").plan(build.expression)
+        plan = parse_sampler(self.sampler).plan(build.expression) if self.sampler else None
         where = build.expression(self.where) if self.where else None
-        needed = filter(None, [*plan.expressions, where])
-        source = build.narrowest(self.relation, engine.identifier(key), *needed)
+        needed = filter(None, [*(plan.expressions if plan else ()), where])
+        name = engine.identifier(key)
+        source = build.narrowest(self.relation, name, *needed)
         if where:
             source = f"(SELECT * FROM {source} WHERE {where})"
-        return key, draw(plan, source, key, self.limit, self.seed, build.arrow)
+        if plan:
+            return key, draw(plan, source, key, self.limit, self.seed, build.arrow)
+        return key, (
+            f"SELECT {name}, {random_number(key, self.seed)} AS random_number FROM {source} "
+            f"ORDER BY random_number, {name} LIMIT {self.limit}"
+        )
 
-    def _sampled(self, build: Build) -> str:
-        name, drawn = self._drawn(build)
-        key = engine.identifier(name)
+    def of_drawn(self, build: Build, key: str, drawn: str) -> str:
+        """SQL of the slice's rows, given a relation of what was `drawn`, which is called ``d``."""
+        known = self.columns or tuple(build.columns(self.relation))
         # The weights of the sample replace those of the relation, which are about its rows as a
         # whole.
-        known = self.columns or tuple(build.columns(self.relation))
-        columns = [engine.identifier(name) for name in known if name not in SAMPLING_COLUMNS]
-        listed = [f"t.{name}" for name in columns] + [f"d.{name}" for name in SAMPLING_COLUMNS]
-        source = build.narrowest(self.relation, key, *columns)
-        return (
-            f"SELECT {', '.join(listed)} FROM {source} t "
-            f"JOIN ({drawn}) d ON t.{key} = d.{key} "
-            f"ORDER BY d.random_number, d.{key}"
-        )
+        added = SAMPLING_COLUMNS if self.sampler else ()
+        columns = [engine.identifier(name) for name in known if name not in added]
+        listed = [f"t.{name}" for name in columns] + [f"d.{name}" for name in added]
+        name = engine.identifier(key)
+        source = build.narrowest(self.relation, name, *columns)
+        return f"SELECT {', '.join(listed)} FROM {source} t JOIN {drawn} d ON t.{name} = d.{name}"
 
     def count(self, build: Build) -> int:
         """Count the rows of the slice in `build`; raises like `sql`."""
         if self.sampler:
-            return build.count(self._drawn(build)[1])
+            return build.count(self.drawn(build)[1])
         conditions = [build.expression(self.where)] if self.where else []
         source = build.narrowest(self.relation, *conditions)
         where = f" WHERE {conditions[0]}" if conditions else ""
