@@ -33,7 +33,10 @@ def votes(
         without a rater is none.
     """
     rows = deciding(events, inferences, signals=signals, class_signals=class_signals)
-    found = _sided(_latest_per_rater(rows))
+    rows = _latest_per_rater(rows)
+    classes = rows["class"].count().over(ibis.window(group_by="request_id"))
+    # A thumb is no vote on the class: where classes are named, they alone are counted.
+    found = rows.mutate(__side=_side_of(rows), __votes=rows["class"].notnull() | (classes == 0))
     kept = found.filter(found["__votes"], found["rater_id"].notnull())
     return kept.select("request_id", "rater_id", "name", side=kept["__side"])
 
@@ -177,7 +180,7 @@ def decided(
         trust = deciding["rater_weight"].fill_null(other_weight)
         deciding = deciding.mutate(weight=deciding["weight"] * trust)
         deciding = deciding.drop("weighted_rater", "rater_weight")
-    summed = _summed_alone(deciding, kept) if alone else _summed(deciding, kept)
+    summed = _summed_alone(deciding, kept) if alone else _summed(deciding, policy, kept)
     return _chosen(summed, policy, kept)
 
 
@@ -186,15 +189,6 @@ def _latest_per_rater(deciding: ir.Table) -> ir.Table:
     group = ibis.window(group_by=["request_id", rater, "name"], order_by=_newest(deciding))
     deciding = deciding.mutate(__rank=ibis.row_number().over(group))
     return deciding.filter(deciding["__rank"] == 0).drop("__rank")
-
-
-def _sided(deciding: ir.Table) -> ir.Table:
-    of_inference = ibis.window(group_by="request_id")
-    return deciding.mutate(
-        __side=ibis.coalesce(deciding["class"], _side(deciding["reward"])),
-        # A thumb is no vote on the class: where classes are named, they alone are counted.
-        __votes=deciding["class"].notnull() | (deciding["class"].count().over(of_inference) == 0),
-    )
 
 
 def _newest(events: ir.Table) -> list[ir.Value]:
@@ -217,10 +211,14 @@ def _side(reward: ir.FloatingValue) -> ir.StringValue:
     return ibis.ifelse(reward >= 0.5 - 1e-12, "1", "0")
 
 
+def _side_of(events: ir.Table) -> ir.StringValue:
+    return ibis.coalesce(events["class"], _side(events["reward"]))
+
+
 def _summed_alone(deciding: ir.Table, kept: Sequence[str]) -> ir.Table:
     """What `_summed` says of events none of which shares its inference with another."""
     weight = deciding["weight"].cast("float64")
-    side = ibis.coalesce(deciding["class"], _side(deciding["reward"]))
+    side = _side_of(deciding)
     return deciding.select(
         "request_id",
         *kept,
@@ -239,38 +237,52 @@ def _summed_alone(deciding: ir.Table, kept: Sequence[str]) -> ir.Table:
     )
 
 
-def _summed(deciding: ir.Table, kept: Sequence[str]) -> ir.Table:
+def _summed(deciding: ir.Table, policy: str, kept: Sequence[str]) -> ir.Table:
     """What the policies make labels of, an inference a row."""
-    deciding = _sided(deciding)
-    order = [ibis.desc(deciding["__votes"]), *_newest(deciding)]
-    group = ibis.window(group_by="request_id", order_by=order)
-    deciding = deciding.mutate(__latest=ibis.row_number().over(group) == 0)
-    rater = ibis.coalesce(deciding["rater_id"], "event:" + deciding["feedback_id"])
+    deciding = deciding.mutate(__side=_side_of(deciding))
+    named = deciding["class"].notnull()
     sides = deciding.group_by("request_id", "__side").agg(
         __n=deciding.count(),
-        __votes=ibis.ifelse(deciding["__votes"], deciding["weight"], 0.0).sum().cast("float64"),
+        __named=named.sum(),
+        __all=deciding["weight"].sum().cast("float64"),
+        __of_named=ibis.ifelse(named, deciding["weight"], 0.0).sum().cast("float64"),
     )
+    # A thumb is no vote on the class: where classes are named, they alone are counted.
+    classes = sides["__named"].sum() > 0
     best = sides.group_by("request_id").agg(
-        __most=sides["__votes"].max(), __pairs=(sides["__n"] * (sides["__n"] - 1)).sum()
+        __by_class=classes,
+        __most=ibis.ifelse(classes, sides["__of_named"].max(), sides["__all"].max()),
+        __pairs=(sides["__n"] * (sides["__n"] - 1)).sum(),
     )
     winners = sides.inner_join(best, "request_id")
+    votes = ibis.ifelse(winners["__by_class"], winners["__of_named"], winners["__all"])
     # Equal sums of shares may differ in the last digit.
-    winners = winners.filter(winners["__votes"] >= winners["__most"] * (1.0 - 1e-12))
+    winners = winners.filter(votes >= winners["__most"] * (1.0 - 1e-12))
     winners = winners.group_by("request_id").agg(
         __mode=winners["__side"].min(),
         __ties=winners.count(),
         __pairs=winners["__pairs"].max(),
         __most=winners["__most"].max(),
     )
-    latest = deciding["__latest"]
+    latest = {}
+    # To put events in order takes longer than all else. Weights of raters add up to another last
+    # digit in another order.
+    if policy in ("latest", "rater_weighted"):
+        order = [ibis.desc(named), *_newest(deciding)]
+        rank = ibis.row_number().over(ibis.window(group_by="request_id", order_by=order))
+        deciding = deciding.mutate(__latest=rank == 0)
+        latest = {
+            f"__latest_{name}": deciding[column].max(where=deciding["__latest"])
+            for name, column in (("reward", "reward"), ("side", "__side"))
+        }
+    rater = ibis.coalesce(deciding["rater_id"], "event:" + deciding["feedback_id"])
     summary = deciding.group_by("request_id").agg(
         n_feedback=deciding.count(),
         n_raters=rater.nunique(),
         label_delay=deciding["__delay"].max(),
         __classes=deciding["class"].count(),
         __mean=_weighted_mean(deciding),
-        __latest_reward=deciding["reward"].max(where=latest),
-        __latest_side=deciding["__side"].max(where=latest),
+        **latest,
         **{name: deciding[name].max() for name in kept},
     )
     return summary.inner_join(winners, "request_id")
