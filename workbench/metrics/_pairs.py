@@ -46,6 +46,14 @@ def is_weighted(table: ir.Table) -> bool:
     return not isinstance(values.get("weight"), ibis.expr.operations.Literal)
 
 
+def sizes(table: ir.Table, rows: ir.Table) -> dict[str, ir.Scalar]:
+    """``rows``, ``n`` (sum of weights) and ``ww`` (sum of their squares) of rows of a table."""
+    count = rows.count()
+    if not is_weighted(table):
+        return {"rows": count, "n": count.cast("float64"), "ww": count.cast("float64")}
+    return {"rows": count, "n": rows.weight.sum(), "ww": (rows.weight * rows.weight).sum()}
+
+
 def cells(
     table: ir.Table, by: tuple[str, ...], /, *, bins: int, bin_rule: str, powers: int = 1
 ) -> ir.Table:
@@ -66,12 +74,8 @@ def cells(
     else:
         # One number for both, because to group by two takes longer.
         found = rows.mutate(cell=open_bin(rows.p, bins, bin_rule) * 2.0 + rows.y)
-        count, w = found.count().cast("float64"), found.weight
-        sums = {"rows": count, "n": count, "ww": count}
-        cell, power = ["cell"], found.p
-        if is_weighted(table):
-            sums |= {"n": w.sum(), "ww": (w * w).sum()}
-            power = w * power
+        sums = sizes(table, found)
+        cell, power = ["cell"], found.weight * found.p if is_weighted(table) else found.p
     for k in range(1, powers + 1):
         sums[f"s{'p' * k}"] = power.sum()
         power = power * found.p
@@ -110,9 +114,7 @@ def scores(table: ir.Table, by: tuple[str, ...], /) -> ir.Table:
     w = rows.weight
     found = rows.aggregate(
         by=[*by, "p"],
-        rows=rows.count(),
-        n=w.sum(),
-        ww=(w * w).sum(),
+        **sizes(table, rows),
         sy=(w * rows.y).sum(),
         wwy=(w * w * rows.y).sum(),
     )
@@ -134,9 +136,7 @@ def sums(table: ir.Table, by: tuple[str, ...], /) -> ir.Table:
     term = (rows.y - p) * (1.0 - 2.0 * p)
     return rows.aggregate(
         by=list(by),
-        rows=rows.count(),
-        n=w.sum(),
-        ww=(w * w).sum(),
+        **sizes(table, rows),
         sy=(w * rows.y).sum(),
         z=(w * term).sum(),
         zz=(w * term * term).sum(),

@@ -6,6 +6,7 @@ import ibis.expr.types as ir
 
 from workbench.formulas import finite
 from workbench.metrics._metric import Param
+from workbench.metrics._pairs import sizes
 
 #: Columns that say how unsure a model was, and whether large (1) or small (-1) values mean so.
 SCORES = {
@@ -59,9 +60,7 @@ def errors(table: ir.Table, by: tuple[str, ...], score: str) -> ir.Table:
     w = rows.weight
     return rows.aggregate(
         by=[*by, "score"],
-        rows=rows.count(),
-        n=w.sum(),
-        ww=(w * w).sum(),
+        **sizes(table, rows),
         sy=(w * rows.wrong).sum(),
         wwy=(w * w * rows.wrong).sum(),
     ).order_by([*by, "score"])

@@ -34,14 +34,13 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import ibis
 import ibis.expr.types as ir
 import numpy as np
 
-from workbench.formulas import Z95
+from workbench.formulas import Z95, open_bin, settled_bin
 from workbench.metrics._bootstrap import SEED
 from workbench.metrics._metric import Estimate, State, state_metric
-from workbench.metrics._pairs import effective_size, pairs
+from workbench.metrics._pairs import effective_size, pairs, sizes
 
 Array = np.ndarray[Any, Any]
 
@@ -62,14 +61,12 @@ def on_grid(table: ir.Table, by: tuple[str, ...], /) -> ir.Table:
         and ``wrr``, the sum of the squared p - y.
     """
     rows = pairs(table, by)
-    at = ibis.least((rows.p * GRID).floor(), GRID - 1.0)
-    rows = rows.mutate(at=at.cast("int64"), part=rows.p * GRID - at, r=rows.p - rows.y)
+    at = settled_bin(open_bin(rows.p, GRID), GRID)
+    rows = rows.mutate(at=at, part=rows.p * GRID - at, r=rows.p - rows.y)
     w = rows.weight
     found = rows.aggregate(
         by=[*by, "at"],
-        rows=rows.count(),
-        n=w.sum(),
-        ww=(w * w).sum(),
+        **sizes(table, rows),
         sp=(w * rows.p).sum(),
         r=(w * rows.r).sum(),
         upper=(w * rows.part * rows.r).sum(),
