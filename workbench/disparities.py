@@ -9,9 +9,9 @@ from typing import Any
 
 from workbench.errors import ConfigError, suggest
 from workbench.formulas import Z95
-from workbench.measure import measure
 from workbench.metrics import metrics, parse_call, split_calls, wilson_of
 from workbench.query import Build
+from workbench.state import measure_quick
 
 Row = Mapping[str, Any]
 Ends = tuple[float | None, float | None]
@@ -74,7 +74,7 @@ def disparities(
         raise ConfigError("There are no groups to compare.", "Say by what: --by country.")
     asked = wanted(only)
     calls = list(dict.fromkeys(call for _, parts in asked for call in parts))
-    return compare(measure(build, calls, by, where, least), asked)
+    return compare(measure_quick(build, calls, by, where, least), asked)
 
 
 def wanted(only: Sequence[str] = ()) -> list[tuple[str, tuple[str, ...]]]:
