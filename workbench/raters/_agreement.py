@@ -48,6 +48,9 @@ def feedback(build: Build, where: str | None = None) -> ir.Table:
     condition = build.expression(where) if where and where.strip() else None
     listed = ", ".join(identifier(name) for name in READS)
     relation = build.narrowest(RELATION, listed, *([condition] if condition else []))
+    if relation.startswith("narrow."):
+        # The number of an inference is put in order in half the time of its id.
+        listed = listed.replace('"request_id"', 'row_id AS "request_id"')
     filtered = f" WHERE {condition}" if condition else ""
     return build.query_table(f"SELECT {listed} FROM {relation}{filtered}")
 

@@ -98,23 +98,22 @@ def gaps(said: ir.Table, least: int) -> ir.Table:
         of the median or a step of the clock, and that ``step``.
     """
     rows = said.filter(said.n >= least)
-    rows = rows.select(*KEY, later=rows.times[1:].unnest(), earlier=_but_last(rows.times).unnest())
-    rows = rows.select(*KEY, gap=(rows.later - rows.earlier).cast("float64") / 1e6)
-    rows = rows.filter(rows.gap > 0.0)
-    medians = rows.group_by(*KEY).agg(median_gap=rows.gap.median())
-    rows = rows.inner_join(medians, list(KEY))
-    rows = rows.inner_join(clocks(said), "name")
-    near = (rows.gap - rows.median_gap).abs() <= rows.median_gap * EQUAL + rows.step
-    return rows.group_by(*KEY).agg(
-        median_gap=rows.median_gap.max(),
-        step=rows.step.max(),
-        n_gaps=rows.count(),
-        n_equal=rows.count(where=near),
+    # Within the list of each rater: to join their median to the gaps takes twice as long.
+    between = rows.times[1:].map(lambda time, i: (time - rows.times[i]).cast("float64") / 1e6)
+    rows = rows.select(*KEY, gaps=between.filter(lambda gap: gap > 0.0))
+    rows = rows.filter(rows.gaps.length() > 0)
+    rows = rows.mutate(median_gap=_median(rows.gaps)).inner_join(clocks(said), "name")
+    near = rows.gaps.filter(
+        lambda gap: (gap - rows.median_gap).abs() <= rows.median_gap * EQUAL + rows.step
+    )
+    return rows.select(
+        *KEY, "median_gap", "step", n_gaps=rows.gaps.length(), n_equal=near.length()
     )
 
 
-def _but_last(times: ir.ArrayValue) -> ir.ArrayValue:
-    return times[: ibis.greatest(times.length() - 1, 0)]
+@ibis.udf.scalar.builtin(name="list_median")  # type: ignore[untyped-decorator]
+def _median(numbers) -> float:  # type: ignore[empty-body, no-untyped-def]
+    """The median of a list of numbers."""
 
 
 def clocks(said: ir.Table) -> ir.Table:
