@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,7 +63,18 @@ def by_value(rows: Scratch, table: ir.Table, name: str) -> Cells:
         value = formulas.finite(value)
         # Otherwise -0.0 and 0.0 were two categories.
         value = (value == 0.0).ifelse(0.0, value)
-    return _count(rows, table, value.cast("string"))
+    counted = table.group_by("chunk", "reference", cell=value).aggregate(n=table.count())
+    # Each value is written once, not for each row.
+    counted = counted.mutate(cell=counted.cell.cast("string"))
+    found = rows.run(counted.order_by("chunk", "cell")).to_pydict()
+    known = {c for c, ok in zip(found["cell"], found["reference"], strict=True) if ok}
+    order = sorted(known, key=lambda c: (c is None, c or ""))
+    return _cells(found, {value: place for place, value in enumerate(order)}, len(order))
+
+
+@ibis.udf.agg.builtin(name="histogram")  # type: ignore[untyped-decorator]
+def _histogram(value: float, bounds: list[float]) -> dict[float, int]:  # type: ignore[empty-body]
+    """Values up to each bound that are above the one before it; those above all under infinity."""
 
 
 def by_edges(rows: Scratch, table: ir.Table, name: str, edges: Sequence[float]) -> Cells:
@@ -72,43 +83,31 @@ def by_edges(rows: Scratch, table: ir.Table, name: str, edges: Sequence[float]) 
     The edges may be infinite. They are passed as text, since DuckDB reads a literal such as
     0.09090909090909091 as a DECIMAL, which is another number.
     """
+    # A bound of the engine is in the cell below it, which an edge is only if it is the last one.
+    bounds = [*(math.nextafter(edge, -math.inf) for edge in edges[:-1]), edges[-1]]
+    listed = [ibis.literal(repr(bound)).cast("float64") for bound in bounds if bound != -math.inf]
     value = table[name].cast("float64")
-    exact = [ibis.literal(repr(float(edge))).cast("float64") for edge in edges]
-    last = len(exact) - 1
-    # The engine takes NULL and NaN to be above all edges. What is outside of all is 0.
-    beyond = ibis.cases(
-        (value.isnull() | value.isnan(), ibis.null("int64")),
-        (value == exact[last], last),
-        else_=0,
+    value = value.isnan().ifelse(ibis.null("float64"), value)
+    counted = table.group_by("chunk", "reference").aggregate(
+        cells=_histogram(value, ibis.array(listed)), n=table.count()
     )
-
-    def between(low: int, high: int) -> ir.IntegerValue:
-        """The number of the first edge that the value is below, found by halving."""
-        if low > last:
-            return beyond
-        if low == high:
-            return ibis.literal(low, "int64")
-        middle = (low + high) // 2
-        return ibis.ifelse(value < exact[middle], between(low, middle), between(middle + 1, high))
-
-    # To group by texts takes several times as long.
-    place = between(0, last + 1)
-    return _count(rows, table, place, bins=len(edges) - 1)
+    found: dict[str, list[Any]] = {"chunk": [], "reference": [], "cell": [], "n": []}
+    for row in rows.run(counted).to_pylist():
+        cells = dict(row["cells"] or ())
+        for cell, n in [*cells.items(), (None, row["n"] - sum(cells.values()))]:
+            for key, entry in (row | {"cell": cell, "n": n}).items():
+                if key in found:
+                    found[key].append(entry)
+    last = len(edges) - 1
+    # What is below the first edge has no place. Of edges that are equal, the first has the rows.
+    index = {bounds[place]: place - 1 for place in range(last, 0, -1)}
+    return _cells(found, index | {None: last}, last + 1)
 
 
-def _count(rows: Scratch, table: ir.Table, cell: ir.Value, bins: int | None = None) -> Cells:
-    counted = table.group_by("chunk", "reference", cell=cell).aggregate(n=table.count())
-    found = rows.run(counted.order_by("chunk", "cell")).to_pydict()
+def _cells(found: dict[str, list[Any]], index: Mapping[Any, int], last: int) -> Cells:
+    """Rows by chunk and cell; in the cell `last` are those of which `index` has no place."""
     chunk, n = np.asarray(found["chunk"], np.int64), np.asarray(found["n"], np.int64)
     of_reference = np.asarray(found["reference"], bool)
-    if bins is None:
-        known = {c for c, ok in zip(found["cell"], of_reference, strict=True) if ok}
-        order = sorted(known, key=lambda c: (c is None, c or ""))
-        index = {value: place for place, value in enumerate(order)}
-        last = len(order)
-    else:
-        index = {place + 1: place for place in range(bins)} | {None: bins}
-        last = bins + 1
     column = np.asarray([index.get(value, last) for value in found["cell"]], np.int64)
     chunks, row = np.unique(chunk, return_inverse=True)
     counts = np.zeros((len(chunks), last + 1), np.int64)
