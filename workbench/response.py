@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -227,14 +228,17 @@ def _rates(cells: Mapping[str, Cells]) -> ir.Table:
     found = []
     for name, of in cells.items():
         counts = of.table
-        first, *others = (counts[of.places[part]].cast("string") for part in name.split(CROSS))
-        value = first
-        for other in others:
-            value = value.fill_null("NULL") + AND + other.fill_null("NULL")
-        counts = counts.select(*_SUMS, value=value).group_by("value")
+        read = {f"value_{i}": counts[of.places[part]].cast("string")
+                for i, part in enumerate(name.split(CROSS))}  # fmt: skip
+        if len(read) > 1:
+            read = {key: value.fill_null("NULL") for key, value in read.items()}
         # A sum of BIGINT is a HUGEINT, which Arrow has no integer for.
-        sums = counts.agg(**{n: _[n].cast("float64").sum().cast("int64") for n in _SUMS})
-        rated = _rated(sums, ["value"])
+        sums = counts.select(*_SUMS, **read).group_by(list(read)).agg(
+            **{n: _[n].cast("float64").sum().cast("int64") for n in _SUMS}
+        )  # fmt: skip
+        # The texts of each pair are put together once.
+        value = functools.reduce(lambda one, other: one + AND + other, (sums[key] for key in read))
+        rated = _rated(sums.mutate(value=value), ["value"])
         found.append(
             rated.select(column_name=ibis.literal(name), **{n: rated[n] for n in rated.columns})
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ibis
 import ibis.expr.types as ir
 
-from workbench.formulas._values import probability
+from workbench.formulas._values import null, probability
 
 LEAST_PROBABILITY = 2.0**-52
 """How near to 0 and 1 a probability counts in the log loss: the machine epsilon of a DOUBLE."""
@@ -31,4 +31,6 @@ def log_loss(p: ir.NumericValue, y: ir.NumericValue) -> ir.FloatingValue:
     # A literal of 16 digits would be a DECIMAL in DuckDB, so the power is spelt out.
     least = ibis.literal(2.0) ** ibis.literal(-52)
     near = ibis.cases((given < least, least), (given > 1.0 - least, 1.0 - least), else_=given)
-    return 0.0 - (outcome * near.ln() + (1.0 - outcome) * (1.0 - near).ln())
+    loss = 0.0 - (outcome * near.ln() + (1.0 - outcome) * (1.0 - near).ln())
+    # Most rows have no outcome: of those no logarithm is taken.
+    return outcome.isnull().ifelse(null(), loss)
