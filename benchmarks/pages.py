@@ -15,7 +15,6 @@ returns the same rows in every round.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import math
 import os
@@ -27,6 +26,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +53,7 @@ class Asked:
     sql: str
     wall: float = 0.0
     cpu: float = 0.0
-    rows: str = ""
+    rows: pa.Table | None = None
 
 
 @dataclass
@@ -80,9 +80,8 @@ class Cursor:
     def to_arrow_table(self) -> pa.Table:
         last = self.watch.asked[-1]
         with timing(last):
-            table = self.cursor.to_arrow_table()
-        last.rows = digest(table)
-        return table
+            last.rows = self.cursor.to_arrow_table()
+        return last.rows
 
     def to_arrow_reader(self, rows: int) -> pa.RecordBatchReader:
         return self.to_arrow_table().to_reader(rows)
@@ -100,23 +99,42 @@ def timing(asked: Asked) -> Iterator[None]:
     asked.cpu += 1000 * (time.process_time() - cpu)
 
 
-def digest(table: pa.Table) -> str:
-    """Tells the rows of two answers apart, whatever their order.
+def same(one: pa.Table | None, other: pa.Table | None) -> bool:
+    """Whether two answers have the same rows, whatever their order.
 
-    Doubles count to six digits: threads add them up in another order each time, and of a sum of
-    values that cancel out the order decides more than the last digits.
+    Doubles are the same to 1e-12, and by so much where they are small: threads add them up in
+    another order each time.
     """
-    rows = sorted(str([rounded(value) for value in row.values()]) for row in table.to_pylist())
-    return hashlib.md5("\n".join(rows).encode()).hexdigest()
+    if one is None or other is None:
+        return one is other
+    if one.schema != other.schema or one.num_rows != other.num_rows:
+        return False
+    return one.equals(other) or all(
+        known == told and all(math.isclose(*pair, rel_tol=1e-12, abs_tol=1e-12)
+                              for pair in zip(doubles, others, strict=True))
+        for (known, doubles), (told, others) in zip(parted(one), parted(other), strict=True)
+    )  # fmt: skip
 
 
-def rounded(value: Any) -> Any:
-    """A value with doubles to six digits, and at most six decimals."""
-    if isinstance(value, float):
-        return f"{round(value, 6):.6g}" if math.isfinite(value) else str(value)
+def parted(table: pa.Table) -> list[tuple[str, list[float]]]:
+    """What is exact in each row, and its doubles; the rows in an order of their own."""
+    rows = []
+    for row in table.to_pylist():
+        doubles: list[float] = []
+        rows.append((str(exact(row, doubles)), doubles))
+    return sorted(rows)
+
+
+def exact(value: Any, doubles: list[float]) -> Any:
+    """A value without its finite doubles, which are added to a list."""
+    if isinstance(value, float) and math.isfinite(value):
+        doubles.append(value)
+        return float
     if isinstance(value, dict):
-        return {key: rounded(one) for key, one in value.items()}
-    return [rounded(one) for one in value] if isinstance(value, list) else value
+        return {key: exact(one, doubles) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [exact(one, doubles) for one in value]
+    return value
 
 
 def plainly(sql: str) -> str:
@@ -158,13 +176,15 @@ def rounds_of(project: Path, rounds: int) -> list[list[Asked]]:
         watch.asked = []
         visit(project, some["request_id"][0].as_py(), watch)
         found.append(watch.asked)
-        first, last = ([(plainly(one.sql), one.rows) for one in asked]
-                       for asked in (found[min(1, number)], found[-1]))  # fmt: skip
-        if last != first:
-            differ = next(
-                (a[0] for a, b in zip(first, last, strict=False) if a != b), "fewer or more"
-            )
-            sys.exit(f"Round {number} asked something else or got another answer: {differ}")
+        first, last = found[min(1, number)], found[-1]
+        for was, now in zip_longest(first, last):
+            if (
+                not (was and now)
+                or plainly(was.sql) != plainly(now.sql)
+                or not same(was.rows, now.rows)
+            ):
+                differs = (was or now).sql
+                sys.exit(f"Round {number} asked something else or got another answer: {differs}")
     return found[1:] or found
 
 
