@@ -180,23 +180,33 @@ def decided(
         trust = deciding["rater_weight"].fill_null(other_weight)
         deciding = deciding.mutate(weight=deciding["weight"] * trust)
         deciding = deciding.drop("weighted_rater", "rater_weight")
-    summed = _summed_alone(deciding, kept) if alone else _summed(deciding, policy, kept)
+        if not alone:
+            # Such weights add up to another last digit in another order of the events.
+            order = ibis.window(group_by="request_id", order_by=["ts", "feedback_id"])
+            deciding = deciding.mutate(__place=ibis.row_number().over(order))
+    summed = _summed_alone(deciding, kept) if alone else _summed(deciding, kept)
     return _chosen(summed, policy, kept)
 
 
 def _latest_per_rater(deciding: ir.Table) -> ir.Table:
-    rater = ibis.coalesce(deciding["rater_id"], "event:" + deciding["feedback_id"])
-    group = ibis.window(group_by=["request_id", rater, "name"], order_by=_newest(deciding))
-    deciding = deciding.mutate(__rank=ibis.row_number().over(group))
-    return deciding.filter(deciding["__rank"] == 0).drop("__rank")
+    rows = deciding.mutate(__rater=_rater_of(deciding))
+    group = ("request_id", "__rater", "name")
+    rest = [name for name in deciding.columns if name not in group]
+    event = ibis.struct({name: rows[name] for name in rest})
+    # To sort the events of each group, as a window does, takes longer.
+    found = rows.group_by(*group).agg(__event=event.argmax(_newest(rows)))
+    return found.select("request_id", "name", **{name: found["__event"][name] for name in rest})
 
 
-def _newest(events: ir.Table) -> list[ir.Value]:
-    return [
-        ibis.desc(events["ts"], nulls_first=False),
-        ibis.desc(events["weight"]),
-        ibis.desc(events["feedback_id"]),
-    ]
+def _rater_of(events: ir.Table) -> ir.StringValue:
+    return ibis.coalesce(events["rater_id"], "event:" + events["feedback_id"])
+
+
+def _newest(events: ir.Table, **first: ir.Value) -> ir.StructValue:
+    """What is greatest in the latest event, in one value; one without a time is before all."""
+    names = ("ts", "weight", "feedback_id")
+    timed = {"timed": events["ts"].notnull()}
+    return ibis.struct({**first, **timed, **{name: events[name] for name in names}})
 
 
 def _weighted_mean(events: ir.Table) -> ir.FloatingScalar:
@@ -237,7 +247,7 @@ def _summed_alone(deciding: ir.Table, kept: Sequence[str]) -> ir.Table:
     )
 
 
-def _summed(deciding: ir.Table, policy: str, kept: Sequence[str]) -> ir.Table:
+def _summed(deciding: ir.Table, kept: Sequence[str]) -> ir.Table:
     """What the policies make labels of, an inference a row."""
     deciding = deciding.mutate(__side=_side_of(deciding))
     named = deciding["class"].notnull()
@@ -264,26 +274,19 @@ def _summed(deciding: ir.Table, policy: str, kept: Sequence[str]) -> ir.Table:
         __pairs=winners["__pairs"].max(),
         __most=winners["__most"].max(),
     )
-    latest = {}
-    # To put events in order takes longer than all else. Weights of raters add up to another last
-    # digit in another order.
-    if policy in ("latest", "rater_weighted"):
-        order = [ibis.desc(named), *_newest(deciding)]
-        rank = ibis.row_number().over(ibis.window(group_by="request_id", order_by=order))
-        deciding = deciding.mutate(__latest=rank == 0)
-        latest = {
-            f"__latest_{name}": deciding[column].max(where=deciding["__latest"])
-            for name, column in (("reward", "reward"), ("side", "__side"))
-        }
-    rater = ibis.coalesce(deciding["rater_id"], "event:" + deciding["feedback_id"])
     summary = deciding.group_by("request_id").agg(
         n_feedback=deciding.count(),
-        n_raters=rater.nunique(),
+        n_raters=_rater_of(deciding).nunique(),
         label_delay=deciding["__delay"].max(),
         __classes=deciding["class"].count(),
         __mean=_weighted_mean(deciding),
-        **latest,
+        __latest=ibis.struct({"reward": deciding["reward"], "side": deciding["__side"]}).argmax(
+            _newest(deciding, named=named)
+        ),
         **{name: deciding[name].max() for name in kept},
+    )
+    summary = summary.mutate(
+        **{f"__latest_{name}": summary["__latest"][name] for name in ("reward", "side")}
     )
     return summary.inner_join(winners, "request_id")
 
