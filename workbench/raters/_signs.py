@@ -24,8 +24,9 @@ STEPS = 10
 QUICK = 20
 #: How often chance alone would show a sign, over all raters that were looked at.
 ALPHA = 0.001
-_STEPS_SECONDS = (86_400, 3_600, 60, 1)
 _FINEST = 1e-6
+#: Seconds, and the next finer step, which a time has that is not whole in them.
+_STEPS = ((1, _FINEST), (60, 1.0), (3_600, 60.0), (86_400, 3_600.0))
 
 
 def times(events: ir.Table) -> ir.Table:
@@ -34,16 +35,16 @@ def times(events: ir.Table) -> ir.Table:
     Returns
     -------
     ir.Table
-        ``n`` events; ``times`` of those that have one, in microseconds, rising; ``s86400`` and the
-        like: whether all of them are whole steps of so many seconds.
+        ``n`` events; ``times`` of those that have one, in microseconds, rising; ``step``: the
+        coarsest of day, hour, minute and second, in seconds, that all of them keep to.
     """
     micros = epoch_us(events.feedback_ts)
-    fits = {
-        f"s{step}": (micros % (step * 1_000_000) == 0).fill_null(True).all()
-        for step in _STEPS_SECONDS
-    }
+    # Most times are told from the first branch.
+    steps = [(micros % (step * 1_000_000) != 0, finer) for step, finer in _STEPS]
     return events.group_by(*KEY).agg(
-        n=events.count(), times=micros.collect(where=micros.notnull()).sort(), **fits
+        n=events.count(),
+        times=micros.collect(where=micros.notnull()).sort(),
+        step=ibis.cases(*steps, else_=86_400.0).min(),
     )
 
 
@@ -106,9 +107,7 @@ def gaps(said: ir.Table, least: int) -> ir.Table:
     near = rows.gaps.filter(
         lambda gap: (gap - rows.median_gap).abs() <= rows.median_gap * EQUAL + rows.step
     )
-    return rows.select(
-        *KEY, "median_gap", "step", n_gaps=rows.gaps.length(), n_equal=near.length()
-    )
+    return rows.select(*KEY, "median_gap", "step", n_gaps=rows.gaps.length(), n_equal=near.length())
 
 
 @ibis.udf.scalar.builtin(name="list_median")  # type: ignore[untyped-decorator]
@@ -121,23 +120,20 @@ def clocks(said: ir.Table) -> ir.Table:
 
     A signal of one rater has no other clock to compare with, so the step is then the finest.
     """
-    fits = {f"s{step}": said[f"s{step}"].all() for step in _STEPS_SECONDS}
-    facts = said.group_by("name").agg(raters=said.count(), **fits)
-    step = ibis.cases(
-        (facts.raters < 2, _FINEST),
-        *((facts[f"s{step}"], float(step)) for step in _STEPS_SECONDS),
-        else_=_FINEST,
-    )
-    return facts.select("name", step=step)
+    facts = said.group_by("name").agg(raters=said.count(), step=said.step.min())
+    return facts.select("name", step=(facts.raters < 2).ifelse(_FINEST, facts.step))
 
 
 def minutes(said: ir.Table, least: int) -> ir.Table:
     """``peak``: events of a rater in the busiest minute, and ``n_minutes`` with any; of `times`."""
     rows = said.filter(said.n >= least)
-    rows = rows.select(*KEY, time=rows.times.unnest())
-    rows = rows.mutate(minute=(rows.time.cast("float64") / 6e7).floor())
-    counts = rows.group_by(*KEY, "minute").agg(k=rows.count())
-    return counts.group_by(*KEY).agg(peak=counts.k.max(), n_minutes=counts.count())
+    # Times are grouped by a number: by two texts it takes twice as long.
+    rows = rows.mutate(rater=ibis.row_number().over(ibis.window(order_by=list(KEY))))
+    each = rows.select("rater", time=rows.times.unnest())
+    each = each.mutate(minute=(each.time.cast("float64") / 6e7).floor())
+    counts = each.group_by("rater", "minute").agg(k=each.count())
+    found = counts.group_by("rater").agg(peak=counts.k.max(), n_minutes=counts.count())
+    return rows.inner_join(found, "rater").select(*KEY, "peak", "n_minutes")
 
 
 def companions(rated: ir.Table, chosen: ir.Table) -> ir.Table:
