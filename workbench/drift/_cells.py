@@ -86,9 +86,7 @@ def by_edges(rows: Scratch, table: ir.Table, name: str, edges: Sequence[float]) 
     # A bound of the engine is in the cell below it, which an edge is only if it is the last one.
     bounds = [*(math.nextafter(edge, -math.inf) for edge in edges[:-1]), edges[-1]]
     listed = [
-        ibis.literal(repr(float(bound))).cast("float64")
-        for bound in bounds
-        if bound != -math.inf
+        ibis.literal(repr(float(bound))).cast("float64") for bound in bounds if bound != -math.inf
     ]
     value = table[name].cast("float64")
     value = value.isnan().ifelse(ibis.null("float64"), value)
