@@ -167,8 +167,8 @@ def _held(build: Build, project: Project) -> ir.Table:
     Returns
     -------
     ir.Table
-        What `labels.decided` takes; ``now``, the label in the build; ``alone``: whether no other
-        event is known of the inference.
+        What `labels.decided` takes, without the delay; ``now``, the label in the build; ``alone``:
+        whether no other event is known of the inference.
     """
     inferences = build.table("inferences", narrow=True)
     if not build.once("shared credits", lambda: _has_shares(build)):
@@ -181,7 +181,7 @@ def _held(build: Build, project: Project) -> ir.Table:
         rows = rows.inner_join(facts, rows["request_id"] == facts["__id"])
         rows = rows.mutate(request_id=rows["of"])
     rows = rows.filter(rows["n_feedback"] > 0)
-    return rows.select(*_READ, "__delay", now="label", alone=rows["n_events"] == 1)
+    return rows.select(*_READ, now="label", alone=rows["n_events"] == 1)
 
 
 def _has_shares(build: Build) -> bool:
@@ -206,12 +206,11 @@ def _whole(build: Build) -> ir.Table:
 
 def _beside(events: ir.Table, policy: str, weights: Mapping[str, Any]) -> ir.Table:
     """As `compared`, of what `_held` gives; without the rewards of the build."""
-    parts = (
-        labels.decided(
-            events.filter(events.alone == alone), policy, **weights, alone=alone, kept=("now",)
-        )
-        for alone in (True, False)
-    )
+    parts = []
+    for alone in (True, False):
+        rows = events.filter(events.alone == alone)
+        rows = rows.select(*_READ, "now", __delay=ibis.null("float64"))
+        parts.append(labels.decided(rows, policy, **weights, alone=alone, kept=("now",)))
     both = ibis.union(*parts).select(
         "request_id", label="now", other_label="label", other_reason="label_reason",
         other_reward="reward",
