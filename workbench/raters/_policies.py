@@ -11,6 +11,7 @@ import ibis.expr.types as ir
 from workbench import artefacts, formulas, labels
 from workbench.configuration import LABEL_POLICIES
 from workbench.formulas import canonical
+from workbench.metrics import wilson_of
 from workbench.project import Project
 from workbench.query import Build
 from workbench.scratch import Scratch, held_table, scratch
@@ -234,16 +235,15 @@ def _sums(held: Scratch, rows: ir.Table) -> dict[str, Any]:
         reward_mean=rows.other_reward.mean(),
         spread=rows.other_reward.var(),
     )
-    n = counts.n.cast("float64").nullif(0.0)
-    low, high = formulas.wilson(counts.n_changed, counts.n)
     ends = formulas.normal_interval(counts.reward_mean, counts.spread, counts.n_rewarded)
-    counts = counts.mutate(
-        share_changed=counts.n_changed.cast("float64") / n,
-        low=low,
-        high=high,
-        share_tie=counts.n_tie.cast("float64") / n,
-        reward_low=ends[0],
-        reward_high=ends[1],
-    ).drop("n_rewarded", "spread")
+    counts = counts.mutate(reward_low=ends[0], reward_high=ends[1]).drop("n_rewarded", "spread")
     (row,) = held.run(counts).to_pylist()
-    return {**row, "reason": None if row["n"] else "empty"}
+    n = row["n"]
+    if not n:
+        return {**row, "reason": "empty"}
+    # To plan the formula in the engine takes a tenth of the query.
+    changed = row["n_changed"] / n
+    low, high = wilson_of(changed, n)
+    return {
+        **row, "share_changed": changed, "low": low, "high": high, "share_tie": row["n_tie"] / n,
+    }  # fmt: skip
