@@ -29,7 +29,7 @@ OF_FEEDBACK = frozenset({
 MISSING = "-"
 HOUR = "hour(ts)"
 _MOST_COLUMNS = 12
-_SOME = 50_000
+_SOME = 10_000
 #: What stands between the names and between the values of columns that are crossed.
 CROSS, AND = " x ", ", "
 

@@ -123,7 +123,7 @@ class Attribute:
         return f"{self.cuts[code - 1]} to {self.cuts[code]}"
 
 
-_SOME = 50_000
+_SOME = 10_000
 #: From so many numbers on they are counted, in so many ranges of equal width, and at most this
 #: share of them is sorted.
 _MANY, _BINS, _SORTED = 100_000, 4000, 0.1
