@@ -241,7 +241,7 @@ def _sums(held: Scratch, rows: ir.Table) -> dict[str, Any]:
     n = row["n"]
     if not n:
         return {**row, "reason": "empty"}
-    # To plan the formula in the engine takes a tenth of the query.
+    # To plan the formula takes the engine longer than this.
     changed = row["n_changed"] / n
     low, high = wilson_of(changed, n)
     return {
