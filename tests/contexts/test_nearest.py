@@ -328,7 +328,7 @@ def test_blocks_of_any_size_find_the_same_as_a_search_in_64_bits(
 
 def by_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
     """Use bounds in every search, as if comparing pairs one by one took no time."""
-    monkeypatch.setattr(_search, "_MANY", 0)
+    monkeypatch.setattr(_search, "worth_finding", lambda *_: True)
     monkeypatch.setattr(_search, "PAIR", 0)
     monkeypatch.setattr(_bounds, "PAIR", 0)
 

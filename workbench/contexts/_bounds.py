@@ -15,8 +15,12 @@ import numpy as np
 
 from workbench.contexts._matrices import Floats, Vectors, norms_of
 
-#: Documents that the directions are made of, and documents and queries that tell how many.
-_MADE_OF, _SOME, _ASKED = 2**12, 2**16, 64
+#: Documents that the directions are made of, and queries that tell how many are taken.
+_MADE_OF, _ASKED = 2**12, 64
+#: Numbers of the documents that tell it.
+_NUMBERS = 2**24
+#: To find them is worth while from so many pairs on, and so many times the square of the length.
+_MANY, _SQUARES = 2**26, 64
 #: Numbers of directions that are tried, as parts of all.
 _PARTS = 12
 #: Comparing one pair in 64 bits takes about as long as multiplying so many in 32.
@@ -47,6 +51,11 @@ class Bounds:
         return np.asarray(_seen(queries, self.directions) @ self.documents[part].T)
 
 
+def worth_finding(pairs: int, length: int) -> bool:
+    """Whether to compare so many pairs takes far longer than `find`."""
+    return pairs >= max(_MANY, _SQUARES * length**2)
+
+
 def find(documents: Vectors, queries: Vectors, k: int) -> Bounds | None:
     """The directions that spare most, None where to multiply whole vectors is the cheapest.
 
@@ -58,7 +67,7 @@ def find(documents: Vectors, queries: Vectors, k: int) -> Bounds | None:
         How many documents are sought for each query.
     """
     length = documents.shape[1]
-    some, asked = _some(documents, _SOME), _some(queries, _ASKED)
+    some, asked = _some(documents, _NUMBERS // length), _some(queries, _ASKED)
     if length < _PARTS or len(some) <= k:
         return None
     wide = _some(documents, _MADE_OF).astype(np.float64)

@@ -17,7 +17,7 @@ from functools import cache, cached_property
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
-from workbench.contexts._bounds import PAIR, Bounds, find
+from workbench.contexts._bounds import PAIR, Bounds, find, worth_finding
 from workbench.contexts._matrices import (
     PART,
     Floats,
@@ -32,8 +32,6 @@ CELLS = 4_000_000
 #: Documents that are compared with a block at once: enough queries fit beside them that bringing
 #: the documents into the form of the multiplication, once per block, costs next to nothing.
 TILE = 2**14
-#: Pairs of a query and a document from which on it is worth while to look for bounds.
-_MANY = 2**26
 _UNIT = 2.0**-24
 
 
@@ -66,7 +64,8 @@ class Documents:
 
     def bounds(self, queries: Vectors, k: int) -> Bounds | None:
         """Bounds that suit the queries of the first large search; None where none are worth it."""
-        if not self.found and len(queries) * len(self.order) >= _MANY:
+        pairs = len(queries) * len(self.order)
+        if not self.found and worth_finding(pairs, queries.shape[1]):
             self.found.append(find(self.scaled, _scaled(queries, norms_of(queries)), k))
         return self.found[0] if self.found else None
 
