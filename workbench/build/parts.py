@@ -327,7 +327,6 @@ def judgements(
     *,
     empty: Sequence[str] = (),
     empty_events: Sequence[str] = (),
-    apart: bool = False,
     pieces: int = 1,
 ) -> None:
     """Make ``narrow.enriched_feedback``.
@@ -336,13 +335,11 @@ def judgements(
     ----------
     empty, empty_events
         The columns of ``narrow.enriched_inferences`` and of ``narrow.feedback`` that hold nothing.
-    apart
-        Whether `judging` was made, by itself: what a chain of joins holds cannot be spilled.
     pieces
-        Into how many it is cut.
+        Into how many ``judging_rows`` is cut, where `judging` made it.
     """
     enriched = scope.tables["narrow.enriched_inferences"]
-    if apart:
+    if "judging_rows" in scope.tables:
         view = scope.of_piece(scope.tables["judging_rows"], pieces, "__row").drop("__row")
     else:
         view = _judging(scope, scope.tables["narrow.attribution"])

@@ -108,8 +108,9 @@ def judgements(compiled: Parts) -> None:
     """Make ``narrow.enriched_feedback``."""
     enriched = "narrow.enriched_inferences"
     read = [enriched, "narrow.feedback", "narrow.attribution", "rewarded"]
-    apart, pieces = build_contexts.pieces(compiled, 0) > 1, 1
-    if apart:
+    pieces = build_contexts.pieces(compiled, 0)
+    if pieces > 1:
+        # By itself: what a chain of joins holds at once cannot be spilled.
         compiled.run(parts.judging, read)
         read = [enriched, "judging_rows"]
         pieces = build_contexts.pieces(compiled, 0, "judging_rows", "__row")
@@ -118,7 +119,6 @@ def judgements(compiled: Parts) -> None:
         read,
         empty=_empty(compiled, "enriched_inferences"),
         empty_events=_empty(compiled, "feedback"),
-        apart=apart,
         pieces=pieces,
     )
     engine.drop_temporary(compiled.connection, ["placed_events", "judging_rows"])

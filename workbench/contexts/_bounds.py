@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from workbench.contexts._matrices import Floats, Vectors, norms_of
+from workbench.contexts._matrices import UNIT, Floats, Vectors, norms_of
 
 #: Documents that the directions are made of, and queries that tell how many are taken.
 _MADE_OF, _ASKED = 2**12, 64
@@ -25,7 +25,6 @@ _MANY, _SQUARES = 2**26, 64
 _PARTS = 12
 #: Comparing one pair in 64 bits takes about as long as multiplying so many in 32.
 PAIR = 200
-_UNIT = 2.0**-24
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,4 +115,4 @@ def _error(length: int, n: int) -> float:
     Accuracy and Stability of Numerical Algorithms, 2002, section 3.1), and the directions, rounded
     to 32 bits, are square to each other up to as much.
     """
-    return (length + 8) * math.sqrt(n) * _UNIT
+    return (length + 8) * math.sqrt(n) * UNIT

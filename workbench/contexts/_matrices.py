@@ -15,6 +15,8 @@ Flags = npt.NDArray[np.bool_]
 
 #: Numbers that are worked on in 64 bits at once; they stay in the cache.
 PART = 2**16
+#: Greatest error of rounding a number to 32 bits, in parts of it.
+UNIT = 2.0**-24
 #: Cells of a row this far apart belong to one group.
 STRIDE = 256
 

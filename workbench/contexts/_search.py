@@ -20,6 +20,7 @@ from threadpoolctl import ThreadpoolController
 from workbench.contexts._bounds import PAIR, Bounds, find, worth_finding
 from workbench.contexts._matrices import (
     PART,
+    UNIT,
     Floats,
     Integers,
     Vectors,
@@ -32,7 +33,6 @@ CELLS = 4_000_000
 #: Documents that are compared with a block at once: enough queries fit beside them that bringing
 #: the documents into the form of the multiplication, once per block, costs next to nothing.
 TILE = 2**14
-_UNIT = 2.0**-24
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,15 +93,12 @@ def documents(vectors: Vectors, order: Integers, known: Integers, similarity: st
     vectors = np.ascontiguousarray(vectors[place])
     norms = norms_of(vectors)
     divisors = norms if similarity == "cosine" else np.full(len(norms), norms.max(initial=0.0))
-    divisors = np.where(divisors > 0, divisors, 1.0)
-    # The norm of the tiniest vectors is beyond 32 bits, and so has to be divided out in 64.
-    scaled = np.empty_like(vectors)
-    step = max(1, PART // max(1, vectors.shape[1]))
-    for start in range(0, len(vectors), step):
-        part = slice(start, start + step)
-        scaled[part] = vectors[part].astype(np.float64) / divisors[part, None]
     return Documents(
-        vectors=vectors, norms=norms, scaled=scaled, order=order[place], known=known[place]
+        vectors=vectors,
+        norms=norms,
+        scaled=_scaled(vectors, divisors),
+        order=order[place],
+        known=known[place],
     )
 
 
@@ -172,8 +169,8 @@ class _Queries:
         return _scaled(self.vectors, self.norms)
 
 
-def _scaled(vectors: Vectors, norms: Floats) -> Vectors:
-    divisors = np.where(norms > 0, norms, 1.0)
+def _scaled(vectors: Vectors, divisors: Floats) -> Vectors:
+    divisors = np.where(divisors > 0, divisors, 1.0)
     # The norm of the tiniest vectors is beyond 32 bits, and so has to be divided out in 64.
     scaled = np.empty_like(vectors)
     np.divide(vectors, divisors[:, None], out=scaled, casting="same_kind")
@@ -286,14 +283,14 @@ def _order(queries: _Queries, among: Documents, part: slice, similarity: str) ->
     """
     norms = queries.norms
     roundings = queries.vectors.shape[1] + 8
-    error = np.full(len(norms), 2 * roundings * _UNIT)
+    error = np.full(len(norms), 2 * roundings * UNIT)
     if similarity != "euclidean":
         return _Order(weight=norms, shift=norms, half=None, error=error)
     # The distance falls with q.d - d.d / 2, here divided by the longest vector of all.
     longest = max(among.norms.max(initial=0.0), 1e-50)
     most = np.maximum(norms, longest)
     # Of a long query and short documents, distances in 64 bits are the coarser ones.
-    error += np.minimum(2 * roundings * _UNIT**2 * most / longest, 1e30)
+    error += np.minimum(2 * roundings * UNIT**2 * most / longest, 1e30)
     half = np.square(among.norms[part] / longest) / 2
     return _Order(weight=norms / most, shift=longest / most, half=half, error=error)
 

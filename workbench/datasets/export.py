@@ -101,7 +101,7 @@ def _read(build: Build, chosen: Slice) -> pa.RecordBatchReader:
         ]
     else:
         queries = [(times, chosen.sql(build, among=condition)) for condition, times in parts]
-    schema = build.stream(f"{chosen.sql(build)} LIMIT 0").schema
+    schema = cursor.execute(f"{queries[0][1]} LIMIT 0").to_arrow_reader(1).schema
 
     def batches() -> Iterator[pa.RecordBatch]:
         for times, query in queries:
